@@ -1,1 +1,3 @@
+pub mod db;
 pub mod domain;
+pub mod hub;

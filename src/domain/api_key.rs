@@ -34,18 +34,27 @@ impl ApiKey {
     /// 64 of the 96 bytes are such (never, with a working generator).
     pub fn generate(entropy: &[u8; Self::ENTROPY_BYTES]) -> Option<Self> {
         let usable = entropy.iter().filter(|&&byte| byte < 248);
-        let body: String = usable.take(RANDOM_CHARS).map(|byte| char::from(ALPHABET[usize::from(byte % 62)])).collect();
+        let body: String = usable
+            .take(RANDOM_CHARS)
+            .map(|byte| char::from(ALPHABET[usize::from(byte % 62)]))
+            .collect();
         (body.len() == RANDOM_CHARS).then(|| Self(format!("{PREFIX}{body}{}", checksum(&body))))
     }
 
     /// Checks form and checksum.
     pub fn parse(text: &str) -> Result<Self, ApiKeyError> {
         let rest = text.strip_prefix(PREFIX).ok_or(ApiKeyError)?;
-        if rest.len() != RANDOM_CHARS + CHECK_CHARS || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if rest.len() != RANDOM_CHARS + CHECK_CHARS
+            || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
             return Err(ApiKeyError);
         }
         let (body, check) = rest.split_at(RANDOM_CHARS);
-        if checksum(body) == check { Ok(Self(text.to_owned())) } else { Err(ApiKeyError) }
+        if checksum(body) == check {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ApiKeyError)
+        }
     }
 
     pub fn digest(&self) -> ApiKeyDigest {
@@ -72,7 +81,10 @@ impl fmt::Debug for ApiKey {
 
 fn checksum(body: &str) -> String {
     let hash = digest::digest(&digest::SHA256, body.as_bytes());
-    hash.as_ref()[..CHECK_CHARS].iter().map(|byte| char::from(ALPHABET[usize::from(byte % 62)])).collect()
+    hash.as_ref()[..CHECK_CHARS]
+        .iter()
+        .map(|byte| char::from(ALPHABET[usize::from(byte % 62)]))
+        .collect()
 }
 
 #[cfg(test)]
@@ -81,12 +93,19 @@ mod tests {
 
     #[test]
     fn a_generated_key_is_read_back_and_a_mistyped_one_is_not() {
-        let key = ApiKey::generate(&std::array::from_fn(|i| u8::try_from(i * 2).unwrap_or(0))).expect("enough bytes");
+        let key = ApiKey::generate(&std::array::from_fn(|i| u8::try_from(i * 2).unwrap_or(0)))
+            .expect("enough bytes");
         assert_eq!(ApiKey::parse(key.expose()), Ok(key.clone()));
         assert_eq!(key.expose().len(), 42);
         let mistyped = key.expose().replacen('0', "1", 1);
         assert_eq!(ApiKey::parse(&mistyped), Err(ApiKeyError));
-        for junk in ["", "pqk_", "pqs_abc", &key.expose()[1..], &format!("{}x", key.expose())] {
+        for junk in [
+            "",
+            "pqk_",
+            "pqs_abc",
+            &key.expose()[1..],
+            &format!("{}x", key.expose()),
+        ] {
             assert_eq!(ApiKey::parse(junk), Err(ApiKeyError), "{junk}");
         }
     }

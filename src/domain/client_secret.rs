@@ -110,14 +110,22 @@ mod tests {
     fn a_secret_changed_in_any_character_is_refused() {
         let key = IssuingKey::new(&[7; 32]);
         let order = OrderId::generate();
-        let secret = ClientSecret::issue(&key, order, [1; 16]).expose().to_owned();
+        let secret = ClientSecret::issue(&key, order, [1; 16])
+            .expose()
+            .to_owned();
         for at in 0..secret.len() {
             let mut changed = secret.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).expect("ascii stays ascii");
             assert!(!key.issued(order, &changed), "changed at {at}");
         }
-        for junk in ["", "pqs_", "pqs_%%%", &secret[..secret.len() - 1], &format!("{secret}A")] {
+        for junk in [
+            "",
+            "pqs_",
+            "pqs_%%%",
+            &secret[..secret.len() - 1],
+            &format!("{secret}A"),
+        ] {
             assert!(!key.issued(order, junk), "{junk}");
         }
     }
@@ -126,6 +134,9 @@ mod tests {
     fn debug_output_never_shows_a_secret() {
         let key = IssuingKey::new(&[7; 32]);
         let secret = ClientSecret::issue(&key, OrderId::generate(), [1; 16]);
-        assert_eq!(format!("{secret:?} {key:?}"), "ClientSecret(…) IssuingKey(…)");
+        assert_eq!(
+            format!("{secret:?} {key:?}"),
+            "ClientSecret(…) IssuingKey(…)"
+        );
     }
 }

@@ -32,7 +32,9 @@ impl Source {
 
     /// Reads what [`Source::as_str`] wrote.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Merchant, Self::Expiry].into_iter().find(|source| source.as_str() == word)
+        [Self::Merchant, Self::Expiry]
+            .into_iter()
+            .find(|source| source.as_str() == word)
     }
 }
 
@@ -101,7 +103,11 @@ impl OrderEvent {
 
     /// `order` is the order after the change, `from` its status before.
     pub fn changed(order: &Order, from: Status, source: Source) -> Self {
-        let kind = if from == Status::Closed { EventKind::PaidLate } else { EventKind::Changed(order.status) };
+        let kind = if from == Status::Closed {
+            EventKind::PaidLate
+        } else {
+            EventKind::Changed(order.status)
+        };
         let data = json!({
             "amount": order.amount,
             "currency": order.currency,
@@ -128,11 +134,23 @@ impl OrderEvent {
             accepted: false,
             reason: Some(code.to_owned()),
             at,
-            ..Self::accepted(EventKind::Rejected, order, Some(order.status), Source::Merchant, data)
+            ..Self::accepted(
+                EventKind::Rejected,
+                order,
+                Some(order.status),
+                Source::Merchant,
+                data,
+            )
         }
     }
 
-    fn accepted(kind: EventKind, order: &Order, from: Option<Status>, source: Source, data: Value) -> Self {
+    fn accepted(
+        kind: EventKind,
+        order: &Order,
+        from: Option<Status>,
+        source: Source,
+        data: Value,
+    ) -> Self {
         Self {
             id: Uuid::now_v7(),
             kind: kind.as_str().to_owned(),

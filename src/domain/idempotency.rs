@@ -32,3 +32,11 @@ pub fn fingerprint_of(new: &NewOrder) -> Fingerprint {
     out.copy_from_slice(digest::digest(&digest::SHA256, content.to_string().as_bytes()).as_ref());
     out
 }
+
+/// An answer as it went out, kept to be given again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status code.
+    pub status: u16,
+    pub body: String,
+}

@@ -44,7 +44,11 @@ impl PageSize {
     const MAX: u8 = 200;
 
     pub fn parse(text: &str) -> Result<Self, PageSizeError> {
-        text.parse().ok().filter(|size| (1..=Self::MAX).contains(size)).map(Self).ok_or(PageSizeError)
+        text.parse()
+            .ok()
+            .filter(|size| (1..=Self::MAX).contains(size))
+            .map(Self)
+            .ok_or(PageSizeError)
     }
 
     pub fn get(self) -> usize {
@@ -70,7 +74,10 @@ impl<T> Page<T> {
     pub fn of(mut rows: Vec<T>, size: PageSize) -> Self {
         let has_more = rows.len() > size.get();
         rows.truncate(size.get());
-        Self { items: rows, has_more }
+        Self {
+            items: rows,
+            has_more,
+        }
     }
 }
 
@@ -110,10 +117,16 @@ impl Cursor {
     pub fn decode(text: &str) -> Result<Self, CursorError> {
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError)?;
         match bytes.split_first() {
-            Some((&ORDER_TAG, id)) => Uuid::from_slice(id).map(|id| Self::Order(OrderId(id))).map_err(|_| CursorError),
+            Some((&ORDER_TAG, id)) => Uuid::from_slice(id)
+                .map(|id| Self::Order(OrderId(id)))
+                .map_err(|_| CursorError),
             Some((&EVENT_TAG, seq)) => {
                 let seq = i64::from_be_bytes(seq.try_into().map_err(|_| CursorError)?);
-                if seq >= 0 { Ok(Self::Event(seq)) } else { Err(CursorError) }
+                if seq >= 0 {
+                    Ok(Self::Event(seq))
+                } else {
+                    Err(CursorError)
+                }
             }
             _ => Err(CursorError),
         }

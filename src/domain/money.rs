@@ -23,7 +23,11 @@ pub struct Amount(i64);
 
 impl Amount {
     pub fn from_minor_units(units: i64) -> Result<Self, MoneyError> {
-        if (1..=MAX_AMOUNT).contains(&units) { Ok(Self(units)) } else { Err(MoneyError::Amount) }
+        if (1..=MAX_AMOUNT).contains(&units) {
+            Ok(Self(units))
+        } else {
+            Err(MoneyError::Amount)
+        }
     }
 
     /// Minor units.
@@ -39,7 +43,9 @@ pub struct Currency(iso_currency::Currency);
 impl Currency {
     /// Takes the alphabetic code in capitals.
     pub fn parse(code: &str) -> Result<Self, MoneyError> {
-        iso_currency::Currency::from_code(code).map(Self).ok_or(MoneyError::Currency)
+        iso_currency::Currency::from_code(code)
+            .map(Self)
+            .ok_or(MoneyError::Currency)
     }
 
     pub fn code(self) -> &'static str {
@@ -65,9 +71,16 @@ mod tests {
 
     #[test]
     fn amounts_lie_between_one_and_what_json_keeps_exactly() {
-        assert_eq!(Amount::from_minor_units(MAX_AMOUNT).map(Amount::get), Ok(MAX_AMOUNT));
+        assert_eq!(
+            Amount::from_minor_units(MAX_AMOUNT).map(Amount::get),
+            Ok(MAX_AMOUNT)
+        );
         for units in [0, -1, MAX_AMOUNT + 1, i64::MIN, i64::MAX] {
-            assert_eq!(Amount::from_minor_units(units), Err(MoneyError::Amount), "{units}");
+            assert_eq!(
+                Amount::from_minor_units(units),
+                Err(MoneyError::Amount),
+                "{units}"
+            );
         }
     }
 

@@ -99,12 +99,24 @@ impl Metadata {
     pub const MAX_BYTES: usize = 4096;
 
     pub fn new(object: Map<String, Value>) -> Result<Self, MetadataError> {
-        if object.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)) {
+        if object
+            .iter()
+            .any(|(key, value)| key.contains('\0') || holds_nul(value))
+        {
             return Err(MetadataError::Nul);
         }
         let metadata = Self(object);
         let bytes = metadata.to_value().to_string().len();
-        if bytes > Self::MAX_BYTES { Err(MetadataError::TooLarge(bytes)) } else { Ok(metadata) }
+        if bytes > Self::MAX_BYTES {
+            Err(MetadataError::TooLarge(bytes))
+        } else {
+            Ok(metadata)
+        }
+    }
+
+    /// Metadata as the database keeps it; it was checked when it came in.
+    pub fn from_stored(object: Map<String, Value>) -> Self {
+        Self(object)
     }
 
     pub fn to_value(&self) -> Value {
@@ -117,7 +129,9 @@ fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        Value::Object(object) => object
+            .iter()
+            .any(|(key, value)| key.contains('\0') || holds_nul(value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -184,7 +198,12 @@ impl Expiry {
 
 impl Order {
     /// The order that `new` asks for, at its first version.
-    pub fn create(id: OrderId, merchant_id: MerchantId, client_secret: ClientSecret, new: NewOrder) -> Self {
+    pub fn create(
+        id: OrderId,
+        merchant_id: MerchantId,
+        client_secret: ClientSecret,
+        new: NewOrder,
+    ) -> Self {
         let created_at = id.created_at();
         Self {
             id,
@@ -225,7 +244,13 @@ mod tests {
     fn an_order_id_is_read_in_one_form_only() {
         let id = OrderId::generate();
         assert_eq!(OrderId::parse(&id.to_string()), Ok(id));
-        for text in ["", "x", &id.0.simple().to_string(), &id.0.braced().to_string(), &id.0.urn().to_string()] {
+        for text in [
+            "",
+            "x",
+            &id.0.simple().to_string(),
+            &id.0.braced().to_string(),
+            &id.0.urn().to_string(),
+        ] {
             assert_eq!(OrderId::parse(text), Err(OrderIdError), "{text}");
         }
     }
@@ -241,7 +266,13 @@ mod tests {
             Metadata::new(object(serde_json::json!({"a": "x".repeat(4096 - 7)}))),
             Err(MetadataError::TooLarge(4097))
         );
-        assert_eq!(Metadata::new(object(serde_json::json!({"a": [{"b\u{0}": 1}]}))), Err(MetadataError::Nul));
-        assert_eq!(Metadata::new(object(serde_json::json!({"a": ["\u{0}"]}))), Err(MetadataError::Nul));
+        assert_eq!(
+            Metadata::new(object(serde_json::json!({"a": [{"b\u{0}": 1}]}))),
+            Err(MetadataError::Nul)
+        );
+        assert_eq!(
+            Metadata::new(object(serde_json::json!({"a": ["\u{0}"]}))),
+            Err(MetadataError::Nul)
+        );
     }
 }

@@ -29,8 +29,24 @@ pub struct StatusError;
 
 /// Every move that an order may make. What is not here is rejected.
 pub const TRANSITIONS: &[(Status, &[Status])] = &[
-    (Status::Pending, &[Status::Processing, Status::Succeeded, Status::Failed, Status::Closed]),
-    (Status::Processing, &[Status::Pending, Status::Succeeded, Status::Failed, Status::Closed]),
+    (
+        Status::Pending,
+        &[
+            Status::Processing,
+            Status::Succeeded,
+            Status::Failed,
+            Status::Closed,
+        ],
+    ),
+    (
+        Status::Processing,
+        &[
+            Status::Pending,
+            Status::Succeeded,
+            Status::Failed,
+            Status::Closed,
+        ],
+    ),
     (Status::Failed, &[Status::Succeeded]),
     (Status::Closed, &[Status::Succeeded]),
     (Status::Succeeded, &[Status::Refunded]),
@@ -38,11 +54,20 @@ pub const TRANSITIONS: &[(Status, &[Status])] = &[
 ];
 
 impl Status {
-    pub const ALL: [Self; 6] =
-        [Self::Pending, Self::Processing, Self::Succeeded, Self::Failed, Self::Closed, Self::Refunded];
+    pub const ALL: [Self; 6] = [
+        Self::Pending,
+        Self::Processing,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Closed,
+        Self::Refunded,
+    ];
 
     pub fn parse(word: &str) -> Result<Self, StatusError> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word).ok_or(StatusError)
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == word)
+            .ok_or(StatusError)
     }
 
     pub const fn as_str(self) -> &'static str {
@@ -68,7 +93,9 @@ impl Status {
 
     /// Whether [`TRANSITIONS`] has the move from here to `next`.
     pub fn may_become(self, next: Self) -> bool {
-        TRANSITIONS.iter().any(|(from, to)| *from == self && to.contains(&next))
+        TRANSITIONS
+            .iter()
+            .any(|(from, to)| *from == self && to.contains(&next))
     }
 }
 
@@ -99,28 +126,72 @@ pub struct TradeStateError;
 const TRADE_CLOSED: &str = "TRADE_CLOSED";
 
 const TRADE_STATES: &[TradeState] = &[
-    TradeState { word: "NOTPAY", status: Status::Pending },
-    TradeState { word: "USERPAYING", status: Status::Processing },
-    TradeState { word: "ACCEPT", status: Status::Processing },
-    TradeState { word: "SUCCESS", status: Status::Succeeded },
-    TradeState { word: "PAYERROR", status: Status::Failed },
-    TradeState { word: "CLOSED", status: Status::Closed },
-    TradeState { word: "REVOKED", status: Status::Closed },
-    TradeState { word: "REFUND", status: Status::Refunded },
-    TradeState { word: "WAIT_BUYER_PAY", status: Status::Pending },
-    TradeState { word: "TRADE_SUCCESS", status: Status::Succeeded },
-    TradeState { word: "TRADE_FINISHED", status: Status::Succeeded },
-    TradeState { word: TRADE_CLOSED, status: Status::Closed },
+    TradeState {
+        word: "NOTPAY",
+        status: Status::Pending,
+    },
+    TradeState {
+        word: "USERPAYING",
+        status: Status::Processing,
+    },
+    TradeState {
+        word: "ACCEPT",
+        status: Status::Processing,
+    },
+    TradeState {
+        word: "SUCCESS",
+        status: Status::Succeeded,
+    },
+    TradeState {
+        word: "PAYERROR",
+        status: Status::Failed,
+    },
+    TradeState {
+        word: "CLOSED",
+        status: Status::Closed,
+    },
+    TradeState {
+        word: "REVOKED",
+        status: Status::Closed,
+    },
+    TradeState {
+        word: "REFUND",
+        status: Status::Refunded,
+    },
+    TradeState {
+        word: "WAIT_BUYER_PAY",
+        status: Status::Pending,
+    },
+    TradeState {
+        word: "TRADE_SUCCESS",
+        status: Status::Succeeded,
+    },
+    TradeState {
+        word: "TRADE_FINISHED",
+        status: Status::Succeeded,
+    },
+    TradeState {
+        word: TRADE_CLOSED,
+        status: Status::Closed,
+    },
 ];
 
 impl TradeState {
     pub fn parse(word: &str) -> Result<Self, TradeStateError> {
-        TRADE_STATES.iter().find(|state| state.word == word).copied().ok_or(TradeStateError)
+        TRADE_STATES
+            .iter()
+            .find(|state| state.word == word)
+            .copied()
+            .ok_or(TradeStateError)
     }
 
     /// The status that this word means for an order that stands at `current`.
     pub fn meaning_for(self, current: Status) -> Status {
-        if self.word == TRADE_CLOSED && current.is_paid() { Status::Refunded } else { self.status }
+        if self.word == TRADE_CLOSED && current.is_paid() {
+            Status::Refunded
+        } else {
+            self.status
+        }
     }
 }
 
@@ -146,14 +217,21 @@ mod tests {
         ];
         for from in Status::ALL {
             for to in Status::ALL {
-                assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from} -> {to}");
+                assert_eq!(
+                    from.may_become(to),
+                    allowed.contains(&(from, to)),
+                    "{from} -> {to}"
+                );
             }
         }
     }
 
     #[test]
     fn every_status_but_pending_and_processing_is_final() {
-        let open: Vec<_> = Status::ALL.into_iter().filter(|status| !status.is_final()).collect();
+        let open: Vec<_> = Status::ALL
+            .into_iter()
+            .filter(|status| !status.is_final())
+            .collect();
         assert_eq!(open, [Status::Pending, Status::Processing]);
     }
 
@@ -184,7 +262,11 @@ mod tests {
             ("TRADE_CLOSED", Status::Closed),
         ];
         for (word, status) in cases {
-            assert_eq!(TradeState::parse(word).map(|state| state.meaning_for(Status::Pending)), Ok(status), "{word}");
+            assert_eq!(
+                TradeState::parse(word).map(|state| state.meaning_for(Status::Pending)),
+                Ok(status),
+                "{word}"
+            );
         }
         assert_eq!(TradeState::parse("success"), Err(TradeStateError));
     }

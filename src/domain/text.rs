@@ -101,18 +101,32 @@ mod tests {
         assert!(OutTradeNo::parse("A").is_ok());
         assert!(OutTradeNo::parse("x".repeat(64)).is_ok());
         assert_eq!(OutTradeNo::parse(""), Err(TextError::Empty));
-        assert_eq!(OutTradeNo::parse("x".repeat(65)), Err(TextError::TooLong { max: 64, len: 65 }));
+        assert_eq!(
+            OutTradeNo::parse("x".repeat(65)),
+            Err(TextError::TooLong { max: 64, len: 65 })
+        );
         for text in ["a b", "订单", "a\n", "\u{0}"] {
-            assert_eq!(OutTradeNo::parse(text), Err(TextError::NotVisibleAscii), "{text:?}");
+            assert_eq!(
+                OutTradeNo::parse(text),
+                Err(TextError::NotVisibleAscii),
+                "{text:?}"
+            );
         }
     }
 
     #[test]
     fn free_text_counts_characters_not_bytes_and_holds_no_control_characters() {
         assert!(Description::parse("咖".repeat(256)).is_ok());
-        assert_eq!(Description::parse("咖".repeat(257)), Err(TextError::TooLong { max: 256, len: 257 }));
+        assert_eq!(
+            Description::parse("咖".repeat(257)),
+            Err(TextError::TooLong { max: 256, len: 257 })
+        );
         for text in ["a\u{0}b", "a\nb", "\u{1b}[31m", "a\u{85}b"] {
-            assert_eq!(Description::parse(text), Err(TextError::Control), "{text:?}");
+            assert_eq!(
+                Description::parse(text),
+                Err(TextError::Control),
+                "{text:?}"
+            );
         }
     }
 }

@@ -13,7 +13,9 @@ pub struct Timestamp(DateTime<Utc>);
 
 /// The text is no RFC 3339 time that payquery can keep.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("must be an RFC 3339 time between the years 2000 and 9999, such as 2026-01-31T08:30:00.000Z")]
+#[error(
+    "must be an RFC 3339 time between the years 2000 and 9999, such as 2026-01-31T08:30:00.000Z"
+)]
 pub struct TimestampError;
 
 /// 2000-01-01T00:00:00Z. No payment that payquery hears of is older; a time before it is a unit mixed up (seconds, milliseconds) or a clock that was never set.
@@ -35,8 +37,14 @@ impl Timestamp {
 
     /// Reads an RFC 3339 time with any offset; fractions below a millisecond are cut off.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
-        let ms = DateTime::parse_from_rfc3339(text).map_err(|_| TimestampError)?.timestamp_millis();
-        if (EARLIEST_MS..=LATEST_MS).contains(&ms) { Ok(Self::from_unix_ms(ms)) } else { Err(TimestampError) }
+        let ms = DateTime::parse_from_rfc3339(text)
+            .map_err(|_| TimestampError)?
+            .timestamp_millis();
+        if (EARLIEST_MS..=LATEST_MS).contains(&ms) {
+            Ok(Self::from_unix_ms(ms))
+        } else {
+            Err(TimestampError)
+        }
     }
 
     /// This point moved by a number of seconds, clamped to the years 1970–9999.
@@ -86,7 +94,15 @@ mod tests {
 
     #[test]
     fn what_is_no_time_or_an_impossible_one_is_refused() {
-        for text in ["", "now", "1767225600", "2026-02-30T00:00:00Z", "2026-01-01", "1999-12-31T23:59:59Z", "2026-01-01T00:00:00"] {
+        for text in [
+            "",
+            "now",
+            "1767225600",
+            "2026-02-30T00:00:00Z",
+            "2026-01-01",
+            "1999-12-31T23:59:59Z",
+            "2026-01-01T00:00:00",
+        ] {
             assert_eq!(Timestamp::parse(text), Err(TimestampError), "{text}");
         }
     }

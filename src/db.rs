@@ -1,0 +1,112 @@
+//! All SQL: one file per table, and `journal` for the statements that write an order and its event as one.
+//!
+//! Functions take an executor and return domain types. What holds here: a change and its event are one statement, so there
+//! is neither without the other; nothing above this module knows a column's name.
+
+pub mod api_keys;
+pub mod idempotency_keys;
+pub mod issuing_keys;
+pub mod journal;
+pub mod merchants;
+pub mod order_events;
+pub mod orders;
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+/// The connections that everything shares.
+pub type Pool = PgPool;
+
+/// Why the database did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// It is away, full, or read-only: worth trying again in a moment.
+    #[error("the database is not available: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// It answered something that payquery did not expect.
+    #[error("the database refused: {0}")]
+    Refused(#[source] sqlx::Error),
+    /// A row holds what no version of payquery writes.
+    #[error("the database holds a row that payquery cannot read: {0}")]
+    Unreadable(String),
+}
+
+/// SQLSTATE classes that pass by themselves: 08 connection, 53 resources (connections, disk), 57 operator intervention
+/// (restart, shutdown, timeout), 40 rolled back (deadlock), 25 transaction state (25006: a standby, or a disk gone
+/// read-only), 58 the server's own I/O. PostgreSQL manual, appendix A.
+const PASSING_CLASSES: [&str; 6] = ["08", "53", "57", "40", "25", "58"];
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        let passing = match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => true,
+            sqlx::Error::Database(refusal) => refusal
+                .code()
+                .is_some_and(|code| PASSING_CLASSES.iter().any(|class| code.starts_with(class))),
+            _ => false,
+        };
+        if passing {
+            Self::Unavailable(error)
+        } else {
+            Self::Refused(error)
+        }
+    }
+}
+
+/// How to reach the database.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub url: String,
+    pub max_connections: u32,
+    /// How long a request waits for a connection before it is told that the database is not available.
+    pub acquire_timeout: Duration,
+}
+
+/// Opens the pool. Connects once, so that a wrong URL is found at the start.
+pub async fn connect(settings: &Settings) -> Result<Pool, DbError> {
+    let options = PgConnectOptions::from_str(&settings.url)?.application_name("payquery");
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .after_connect(|connection, _| {
+            Box::pin(async move { make_commits_durable(connection).await })
+        })
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
+
+/// A 2xx means committed, also where the server's default is to answer before the disk has it. Stronger settings stay.
+async fn make_commits_durable(connection: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        "select set_config('synchronous_commit', 'on', false) as setting
+         where current_setting('synchronous_commit') in ('off', 'local')"
+    )
+    .fetch_optional(connection)
+    .await
+    .map(|_| ())
+}
+
+/// The schema's history. Landed files are never rewritten.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Brings the schema up to date. Safe to run from several replicas at once: they take turns.
+pub async fn migrate(pool: &Pool) -> Result<(), sqlx::migrate::MigrateError> {
+    MIGRATIONS.run(pool).await
+}
+
+/// Whether the database answers.
+pub async fn ping(pool: &Pool) -> Result<(), DbError> {
+    sqlx::query_scalar!("select 1 as one")
+        .fetch_one(pool)
+        .await?;
+    Ok(())
+}

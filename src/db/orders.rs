@@ -1,0 +1,246 @@
+//! Table `orders`: reading. What writes an order writes its event too and stands in [`journal`](super::journal).
+
+use std::fmt::Display;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::DbError;
+use crate::domain::client_secret::ClientSecret;
+use crate::domain::idempotency::Fingerprint;
+use crate::domain::listing::OrderFilter;
+use crate::domain::money::{Amount, Currency};
+use crate::domain::order::{MerchantId, Metadata, Order, OrderId, Version};
+use crate::domain::status::Status;
+use crate::domain::text::{AsciiName, FreeText, OutTradeNo, TextError};
+
+/// A row as sqlx reads it, before it becomes an [`Order`].
+struct OrderRow {
+    id: Uuid,
+    merchant_id: Uuid,
+    out_trade_no: String,
+    amount: i64,
+    currency: String,
+    description: Option<String>,
+    metadata: Option<Value>,
+    client_secret: String,
+    status: String,
+    reason: Option<String>,
+    late: bool,
+    version: i64,
+    refunded_amount: i64,
+    transaction_id: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    paid_at: Option<DateTime<Utc>>,
+}
+
+/// `select` with the columns of [`OrderRow`], checked by the compiler like any other query.
+macro_rules! select_orders {
+    ($rest:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            OrderRow,
+            "select id, merchant_id, out_trade_no, amount, currency, description, metadata, client_secret, status,
+                    reason, late, version, refunded_amount, transaction_id, created_at, updated_at, expires_at, paid_at
+             from orders " + $rest
+            $(, $argument)*
+        )
+    };
+}
+
+/// The order, whosever it is: for the payer's side, where the client secret decides.
+pub async fn find(executor: impl PgExecutor<'_>, id: OrderId) -> Result<Option<Order>, DbError> {
+    select_orders!("where id = $1", id.0)
+        .fetch_optional(executor)
+        .await?
+        .map(Order::try_from)
+        .transpose()
+}
+
+/// The merchant's order with that id.
+pub async fn find_of_merchant(
+    executor: impl PgExecutor<'_>,
+    merchant: MerchantId,
+    id: OrderId,
+) -> Result<Option<Order>, DbError> {
+    let order = find(executor, id).await?;
+    Ok(order.filter(|order| order.merchant_id == merchant))
+}
+
+/// The merchant's order with that number of its own.
+pub async fn find_by_out_trade_no(
+    executor: impl PgExecutor<'_>,
+    merchant: MerchantId,
+    out_trade_no: &OutTradeNo,
+) -> Result<Option<Order>, DbError> {
+    select_orders!(
+        "where merchant_id = $1 and out_trade_no = $2",
+        merchant.0,
+        out_trade_no.as_str()
+    )
+    .fetch_optional(executor)
+    .await?
+    .map(Order::try_from)
+    .transpose()
+}
+
+/// Whether the order was created by a request with this fingerprint.
+pub async fn was_created_by(
+    executor: impl PgExecutor<'_>,
+    id: OrderId,
+    fingerprint: &Fingerprint,
+) -> Result<bool, DbError> {
+    let same = sqlx::query_scalar!(
+        r#"select exists (select from orders where id = $1 and fingerprint = $2) as "same!""#,
+        id.0,
+        fingerprint,
+    );
+    Ok(same.fetch_one(executor).await?)
+}
+
+/// The merchant's orders among these, in no particular order, all read in one snapshot.
+pub async fn find_many(
+    executor: impl PgExecutor<'_>,
+    merchant: MerchantId,
+    ids: &[OrderId],
+    out_trade_nos: &[OutTradeNo],
+) -> Result<Vec<Order>, DbError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let numbers: Vec<String> = out_trade_nos.iter().map(ToString::to_string).collect();
+    let rows = select_orders!(
+        "where merchant_id = $1 and (id = any($2) or out_trade_no = any($3))",
+        merchant.0,
+        &ids,
+        &numbers,
+    );
+    rows.fetch_all(executor)
+        .await?
+        .into_iter()
+        .map(Order::try_from)
+        .collect()
+}
+
+/// A merchant's orders, newest first: one more than the page holds.
+///
+/// A range of creation times is a range of ids. An `out_trade_no` is looked up by its own index in a query of its own:
+/// beside the other conditions the planner would walk all of the merchant's orders.
+pub async fn list(
+    executor: impl PgExecutor<'_>,
+    filter: &OrderFilter,
+) -> Result<Vec<Order>, DbError> {
+    let statuses: Vec<String> = filter.statuses.iter().map(ToString::to_string).collect();
+    let from = filter.created.from.map(|at| OrderId::first_at(at).0);
+    let to = filter.created.to.map(|at| OrderId::first_at(at).0);
+    let updated_from = filter.updated.from.map(DateTime::from);
+    let updated_to = filter.updated.to.map(DateTime::from);
+    let before = filter.before.map(|id| id.0);
+    let rows = if let Some(number) = &filter.out_trade_no {
+        select_orders!(
+            "where merchant_id = $1 and out_trade_no = $2
+               and (cardinality($3::text[]) = 0 or status = any($3))
+               and ($4::uuid is null or id >= $4) and ($5::uuid is null or id < $5)
+               and ($6::timestamptz is null or updated_at >= $6) and ($7::timestamptz is null or updated_at < $7)
+               and ($8::uuid is null or id < $8)",
+            filter.merchant_id.0,
+            number.as_str(),
+            &statuses,
+            from,
+            to,
+            updated_from,
+            updated_to,
+            before,
+        )
+        .fetch_all(executor)
+        .await?
+    } else {
+        select_orders!(
+            "where merchant_id = $1
+               and (cardinality($2::text[]) = 0 or status = any($2))
+               and id >= $3 and id < $4
+               and ($5::timestamptz is null or updated_at >= $5) and ($6::timestamptz is null or updated_at < $6)
+             order by id desc limit $7",
+            filter.merchant_id.0,
+            &statuses,
+            from.unwrap_or(Uuid::nil()),
+            [before, to].into_iter().flatten().min().unwrap_or(Uuid::max()),
+            updated_from,
+            updated_to,
+            filter.limit.and_one(),
+        )
+        .fetch_all(executor)
+        .await?
+    };
+    rows.into_iter().map(Order::try_from).collect()
+}
+
+/// Up to `limit` open orders whose time is up, locked for this transaction; those that another replica has are passed over.
+pub async fn claim_overdue(
+    executor: impl PgExecutor<'_>,
+    limit: i64,
+) -> Result<Vec<Order>, DbError> {
+    let rows = select_orders!(
+        "where status in ('pending', 'processing') and expires_at <= now()
+         order by expires_at limit $1 for update skip locked",
+        limit,
+    );
+    rows.fetch_all(executor)
+        .await?
+        .into_iter()
+        .map(Order::try_from)
+        .collect()
+}
+
+impl TryFrom<OrderRow> for Order {
+    type Error = DbError;
+
+    fn try_from(row: OrderRow) -> Result<Self, DbError> {
+        Ok(Self {
+            id: OrderId(row.id),
+            merchant_id: MerchantId(row.merchant_id),
+            out_trade_no: read_text(row.out_trade_no)?,
+            amount: Amount::from_minor_units(row.amount)
+                .map_err(|error| unreadable("amount", error))?,
+            currency: Currency::parse(&row.currency)
+                .map_err(|error| unreadable("currency", error))?,
+            description: row.description.map(read_free_text).transpose()?,
+            metadata: row.metadata.map(read_metadata).transpose()?,
+            client_secret: ClientSecret::from_stored(row.client_secret),
+            status: read_status(&row.status)?,
+            reason: row.reason.map(read_free_text).transpose()?,
+            late: row.late,
+            version: Version(row.version),
+            refunded_amount: row.refunded_amount,
+            transaction_id: row.transaction_id.map(read_text).transpose()?,
+            created_at: row.created_at.into(),
+            updated_at: row.updated_at.into(),
+            expires_at: row.expires_at.into(),
+            paid_at: row.paid_at.map(Into::into),
+        })
+    }
+}
+
+fn unreadable(column: &str, error: impl Display) -> DbError {
+    DbError::Unreadable(format!("{column} {error}"))
+}
+
+pub(super) fn read_status(word: &str) -> Result<Status, DbError> {
+    Status::parse(word).map_err(|error| unreadable("status", error))
+}
+
+pub(super) fn read_text<const MAX: usize>(text: String) -> Result<AsciiName<MAX>, DbError> {
+    AsciiName::parse(text).map_err(|error: TextError| unreadable("name", error))
+}
+
+fn read_free_text<const MAX: usize>(text: String) -> Result<FreeText<MAX>, DbError> {
+    FreeText::parse(text).map_err(|error: TextError| unreadable("text", error))
+}
+
+fn read_metadata(value: Value) -> Result<Metadata, DbError> {
+    match value {
+        Value::Object(object) => Ok(Metadata::from_stored(object)),
+        _ => Err(DbError::Unreadable("metadata that is no object".into())),
+    }
+}
