@@ -19,6 +19,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// The connections that everything shares.
 pub type Pool = PgPool;
+/// One of them, in a transaction or not.
+pub type Connection = sqlx::PgConnection;
 
 /// Why the database did not answer.
 #[derive(Debug, thiserror::Error)]

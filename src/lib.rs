@@ -1,3 +1,4 @@
 pub mod db;
 pub mod domain;
 pub mod hub;
+pub mod service;

@@ -1,0 +1,120 @@
+//! The journeys: what a request, whatever door it came through, does to orders and learns of them.
+//!
+//! Transports translate to and from these functions and decide nothing themselves. No HTTP here: results and errors are
+//! typed, and say what happened, not what to answer.
+
+pub mod authenticate;
+pub mod create;
+pub mod expire;
+pub mod housekeeping;
+pub mod read;
+pub mod update;
+pub mod wait;
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use metrics::{Counter, Histogram, counter, histogram};
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::db::{DbError, Pool, issuing_keys};
+use crate::domain::client_secret::IssuingKey;
+use crate::domain::time::Timestamp;
+use crate::hub::Hub;
+use authenticate::KnownKeys;
+use wait::Holds;
+
+/// All that the journeys need; shared by every request.
+#[derive(Debug)]
+pub struct Service {
+    pub hub: Arc<Hub>,
+    pub holds: Arc<Holds>,
+    pub known_keys: KnownKeys,
+    pool: Pool,
+    issuing_key: IssuingKey,
+    random: SystemRandom,
+    times: DatabaseTimes,
+    expired: Counter,
+}
+
+/// Bounds of the service; what each means is said where the configuration is documented.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub max_hot: usize,
+    pub holds: wait::Settings,
+}
+
+#[derive(Debug, Clone)]
+struct DatabaseTimes {
+    read: Histogram,
+    write: Histogram,
+    errors: Counter,
+}
+
+impl Service {
+    /// The installation's key for client secrets; made at the very first start.
+    pub async fn issuing_key(pool: &Pool) -> anyhow::Result<IssuingKey> {
+        let candidate = random_bytes(&SystemRandom::new());
+        Ok(issuing_keys::find_or_create(pool, &candidate).await?)
+    }
+
+    /// Must be called within the runtime that is to talk to the database.
+    pub fn new(pool: Pool, issuing_key: IssuingKey, settings: &Settings) -> Self {
+        Self {
+            hub: Hub::new(settings.max_hot),
+            holds: Holds::new(&settings.holds),
+            known_keys: KnownKeys::default(),
+            pool,
+            issuing_key,
+            random: SystemRandom::new(),
+            times: DatabaseTimes {
+                read: histogram!("payquery_database_seconds", "kind" => "read"),
+                write: histogram!("payquery_database_seconds", "kind" => "write"),
+                errors: counter!("payquery_database_errors_total"),
+            },
+            expired: counter!("payquery_orders_expired_total"),
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.reading(crate::db::ping(&self.pool)).await
+    }
+
+    async fn reading<T>(&self, query: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+        self.times.time(&self.times.read, query).await
+    }
+
+    async fn writing<T>(&self, query: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
+        self.times.time(&self.times.write, query).await
+    }
+}
+
+impl DatabaseTimes {
+    async fn time<T>(
+        &self,
+        histogram: &Histogram,
+        query: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<T, DbError> {
+        let start = Instant::now();
+        let result = query.await;
+        histogram.record(start.elapsed());
+        if result.is_err() {
+            self.errors.increment(1);
+        }
+        result
+    }
+}
+
+/// This process's clock.
+pub fn now() -> Timestamp {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Bytes from the operating system's generator.
+pub(crate) fn random_bytes<const N: usize>(random: &SystemRandom) -> [u8; N] {
+    let mut bytes = [0; N];
+    random.fill(&mut bytes).expect("the operating system has randomness to give, or nothing here is safe");
+    bytes
+}

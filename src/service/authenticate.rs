@@ -1,0 +1,145 @@
+//! Who is asking: a merchant by its API key, or a payer's screen by an order's client secret.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use parking_lot::{Mutex, RwLock};
+use ring::rand::SystemRandom;
+use uuid::Uuid;
+
+use super::{Service, random_bytes};
+use crate::db::api_keys::{ActiveKey, ListedKey};
+use crate::db::{DbError, Pool, api_keys, merchants, orders};
+use crate::domain::api_key::{ApiKey, ApiKeyDigest};
+use crate::domain::order::{MerchantId, OrderId};
+use crate::domain::text::MerchantName;
+use crate::hub::HotOrder;
+
+/// The API keys that were seen and found good. A revoked one is dropped within a housekeeping step.
+#[derive(Debug, Default)]
+pub struct KnownKeys {
+    active: RwLock<HashMap<ApiKeyDigest, ActiveKey>>,
+    used: Mutex<HashSet<Uuid>>,
+    revocations_read_to: Mutex<Option<DateTime<Utc>>>,
+}
+
+/// More active keys than this are looked up in the database each time.
+const MAX_KNOWN_KEYS: usize = 100_000;
+
+impl KnownKeys {
+    /// The key, if it was found good before.
+    pub fn find(&self, key: &ApiKey) -> Option<ActiveKey> {
+        let active = *self.active.read().get(&key.digest())?;
+        self.mark_used(active.key_id);
+        Some(active)
+    }
+
+    fn remember(&self, key: &ApiKey, active: ActiveKey) {
+        let mut known = self.active.write();
+        if known.len() < MAX_KNOWN_KEYS {
+            known.insert(key.digest(), active);
+        }
+        drop(known);
+        self.mark_used(active.key_id);
+    }
+
+    fn mark_used(&self, key_id: Uuid) {
+        self.used.lock().insert(key_id);
+    }
+}
+
+impl Service {
+    /// Looks a key up in the database.
+    pub async fn find_key(&self, key: &ApiKey) -> Result<Option<ActiveKey>, DbError> {
+        let active = self.reading(api_keys::find_active(&self.pool, &key.digest())).await?;
+        if let Some(active) = active {
+            self.known_keys.remember(key, active);
+        }
+        Ok(active)
+    }
+
+    /// Forgets the keys that were revoked since the last step, and notes which were used. One or two statements.
+    pub async fn refresh_keys(&self) -> Result<(), DbError> {
+        let since = self.known_keys.revocations_read_to.lock().unwrap_or(DateTime::UNIX_EPOCH);
+        let (revoked, read_to) = self.reading(api_keys::revoked_since(&self.pool, since)).await?;
+        {
+            let mut known = self.known_keys.active.write();
+            for digest in &revoked {
+                known.remove(digest.as_slice());
+            }
+        }
+        *self.known_keys.revocations_read_to.lock() = Some(read_to);
+        let used: Vec<Uuid> = self.known_keys.used.lock().drain().collect();
+        if !used.is_empty() {
+            self.writing(api_keys::mark_used(&self.pool, &used)).await?;
+        }
+        Ok(())
+    }
+
+    /// The order that a client secret opens; None alike for a wrong secret and for an order that isn't there.
+    ///
+    /// What this installation never issued for that order is turned away by its MAC before anything is looked up, so neither
+    /// the time taken nor the database's load tells whether the order exists.
+    pub async fn open_with_secret(&self, id: OrderId, secret: &str) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
+        if let Some(hot) = self.hub.get(id).filter(|hot| hot.client_secret.matches(secret)) {
+            return Ok(Some(hot));
+        }
+        if !self.issuing_key.issued(id, secret) {
+            return Ok(None);
+        }
+        let hot = self.load(id).await?;
+        Ok(hot.filter(|hot| hot.client_secret.matches(secret)))
+    }
+
+    /// The order, if it is the merchant's.
+    pub async fn open_with_key(&self, id: OrderId, merchant: MerchantId) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
+        let hot = match self.hub.get(id) {
+            Some(hot) => Some(hot),
+            None => self.load(id).await?,
+        };
+        Ok(hot.filter(|hot| hot.merchant_id == merchant))
+    }
+
+    async fn load(&self, id: OrderId) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
+        let (pool, times) = (self.pool.clone(), self.times.clone());
+        let read = || async move { times.time(&times.read, orders::find(&pool, id)).await };
+        self.hub.get_or_load(id, read).await
+    }
+}
+
+/// A key that was just made: the only time that it is seen.
+#[derive(Debug)]
+pub struct IssuedKey {
+    pub key_id: Uuid,
+    pub key: ApiKey,
+}
+
+/// Makes a key for the merchant of that name, and the merchant when there is none.
+pub async fn issue_key(pool: &Pool, merchant: &MerchantName) -> Result<IssuedKey, DbError> {
+    let merchant_id = merchants::find_or_create(pool, merchant).await?;
+    let random = SystemRandom::new();
+    let key = loop {
+        // A second round has a chance of less than one in 10^40.
+        if let Some(key) = ApiKey::generate(&random_bytes(&random)) {
+            break key;
+        }
+    };
+    let key_id = api_keys::insert(pool, merchant_id, &key).await?;
+    Ok(IssuedKey { key_id, key })
+}
+
+/// All keys, or one merchant's.
+pub async fn list_keys(pool: &Pool, merchant: Option<&str>) -> Result<Vec<ListedKey>, DbError> {
+    api_keys::list(pool, merchant).await
+}
+
+/// Revokes a key; false when there is none with that id. Running services learn of it within seconds.
+pub async fn revoke_key(pool: &Pool, key_id: Uuid) -> Result<bool, DbError> {
+    api_keys::revoke(pool, key_id).await
+}
+
+/// Whether the key opens.
+pub async fn is_active_key(pool: &Pool, key: &ApiKey) -> Result<bool, DbError> {
+    Ok(api_keys::find_active(pool, &key.digest()).await?.is_some())
+}

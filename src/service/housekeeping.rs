@@ -1,0 +1,87 @@
+//! What the service does by itself, on a tick. Each step is a function that a test can call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Service;
+use crate::db::{DbError, idempotency_keys};
+
+#[derive(Debug, Clone, Copy)]
+enum Chore {
+    /// Closes overdue orders: "within about a second" of their time.
+    Expiry,
+    /// Forgets revoked API keys: the tick is how long one may still open.
+    Keys,
+    /// Drops old idempotency keys; no hurry.
+    Cleaning,
+}
+
+const CLEANING_BATCH: i64 = 5000;
+
+impl Service {
+    /// Drops one batch of old idempotency keys; says whether there may be more.
+    pub async fn drop_old_answers(&self) -> Result<bool, DbError> {
+        let dropped = self.writing(idempotency_keys::drop_old(&self.pool, CLEANING_BATCH)).await?;
+        Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped == CLEANING_BATCH))
+    }
+}
+
+/// Starts the chores; they end when `stop` is cancelled.
+pub fn start(service: &Arc<Service>, stop: &CancellationToken) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    for chore in [Chore::Expiry, Chore::Keys, Chore::Cleaning] {
+        tasks.spawn(chore.run_on_ticks(Arc::clone(service), stop.clone()));
+    }
+    tasks.close();
+    tasks
+}
+
+impl Chore {
+    const fn tick(self) -> Duration {
+        match self {
+            Self::Expiry => Duration::from_millis(500),
+            Self::Keys => Duration::from_secs(2),
+            Self::Cleaning => Duration::from_secs(60),
+        }
+    }
+
+    /// One step; says whether there may be more to do at once.
+    async fn step(self, service: &Service) -> Result<bool, DbError> {
+        match self {
+            Self::Expiry => service.close_overdue().await,
+            Self::Keys => service.refresh_keys().await.map(|()| false),
+            Self::Cleaning => service.drop_old_answers().await,
+        }
+    }
+
+    /// A failure is logged once, not on each tick of an outage; the next tick tries again.
+    async fn run_on_ticks(self, service: Arc<Service>, stop: CancellationToken) {
+        let mut ticks = interval(self.tick());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        let mut more = false;
+        loop {
+            if !more {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+            if stop.is_cancelled() {
+                return;
+            }
+            let outcome = self.step(&service).await;
+            match &outcome {
+                Ok(_) if failing => tracing::info!(chore = ?self, "housekeeping works again"),
+                Err(error) if !failing => tracing::warn!(chore = ?self, %error, "housekeeping failed, trying on"),
+                _ => {}
+            }
+            failing = outcome.is_err();
+            more = matches!(outcome, Ok(true));
+        }
+    }
+}

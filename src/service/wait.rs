@@ -1,0 +1,174 @@
+//! Waiting for an order to move on: the held request, whatever transport holds it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use metrics::{Gauge, gauge};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::order::Version;
+use crate::hub::{HotOrder, Snapshot};
+
+/// Bounds of the held requests of this process.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub max_held: usize,
+    pub max_held_per_order: usize,
+    /// When the process stops, its held requests are answered spread over this time, so that their clients do not all come
+    /// back elsewhere in the same instant.
+    pub drain_spread: Duration,
+}
+
+/// The account of held requests.
+#[derive(Debug)]
+pub struct Holds {
+    settings: Settings,
+    held: AtomicUsize,
+    draining: CancellationToken,
+    gauge: Gauge,
+}
+
+/// What a held request waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Another version than this one. Equality, never "newer": whoever shows a version that isn't ours is answered.
+    MovedFrom(Version),
+    /// A final status.
+    Final,
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// What was waited for came.
+    Woken,
+    TimedOut,
+    /// There was no place to wait in; answered at once.
+    Degraded,
+    /// The process is stopping.
+    Drained,
+}
+
+impl Until {
+    pub fn is_met_by(self, snapshot: &Snapshot) -> bool {
+        match self {
+            Self::MovedFrom(version) => snapshot.version != version,
+            Self::Final => snapshot.is_final,
+        }
+    }
+}
+
+impl Holds {
+    pub fn new(settings: &Settings) -> Arc<Self> {
+        Arc::new(Self {
+            settings: settings.clone(),
+            held: AtomicUsize::new(0),
+            draining: CancellationToken::new(),
+            gauge: gauge!("payquery_held_requests"),
+        })
+    }
+
+    /// How many requests are held now.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// How much of the room for held requests is taken: 0 to 100 percent.
+    pub fn occupancy_percent(&self) -> usize {
+        self.held() * 100 / self.settings.max_held.max(1)
+    }
+
+    /// From here on nothing is held, and what is held is answered within [`Settings::drain_spread`].
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// Holds a request until what it waits for comes or its time is up; says how it ended and the order's latest snapshot.
+    ///
+    /// Costs a place in the account, a waiter on the order and a timer; no task, no connection, no copy of the document.
+    /// Dropping the future (the client hung up) gives the place back at once.
+    pub async fn hold(self: &Arc<Self>, hot: &Arc<HotOrder>, until: Until, wait: Duration) -> (Ending, Arc<Snapshot>) {
+        if self.is_draining() {
+            return (Ending::Drained, hot.snapshot());
+        }
+        let Some(_place) = self.take_place(hot) else {
+            return (Ending::Degraded, hot.snapshot());
+        };
+        let mut waiter = hot.register();
+        let deadline = tokio::time::sleep_until(Instant::now() + shortened(wait));
+        let drained = self.drained();
+        tokio::pin!(deadline, drained);
+        loop {
+            let snapshot = waiter.read();
+            if until.is_met_by(&snapshot) {
+                return (Ending::Woken, snapshot);
+            }
+            tokio::select! {
+                () = waiter.changed() => {}
+                () = &mut deadline => return (Ending::TimedOut, waiter.read()),
+                () = &mut drained => return (Ending::Drained, waiter.read()),
+            }
+        }
+    }
+
+    async fn drained(&self) {
+        self.draining.cancelled().await;
+        tokio::time::sleep(self.settings.drain_spread.mul_f64(fastrand::f64())).await;
+    }
+
+    fn take_place(self: &Arc<Self>, hot: &Arc<HotOrder>) -> Option<Place> {
+        let room = self.settings.max_held;
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| (held < room).then_some(held + 1)).ok()?;
+        self.gauge.increment(1);
+        if hot.take_place(self.settings.max_held_per_order) {
+            return Some(Place { holds: Arc::clone(self), hot: Arc::clone(hot) });
+        }
+        self.free_place();
+        None
+    }
+
+    fn free_place(&self) {
+        self.held.fetch_sub(1, Ordering::Relaxed);
+        self.gauge.decrement(1);
+    }
+}
+
+/// One held request's place in the account, given back when it goes.
+#[derive(Debug)]
+struct Place {
+    holds: Arc<Holds>,
+    hot: Arc<HotOrder>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.hot.free_place();
+        self.holds.free_place();
+    }
+}
+
+/// The wait, shortened by up to a sixteenth at random: requests that came together do not all come back together. Never
+/// lengthened, since proxies and clients have their own limits.
+fn shortened(wait: Duration) -> Duration {
+    wait - wait.mul_f64(fastrand::f64() / 16.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_shortened_by_a_sixteenth_at_most_and_never_lengthened() {
+        let wait = Duration::from_secs(16);
+        for _ in 0..10_000 {
+            let shorter = shortened(wait);
+            assert!(shorter <= wait && shorter >= Duration::from_secs(15), "{shorter:?}");
+        }
+    }
+}
