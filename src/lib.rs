@@ -1,4 +1,5 @@
 pub mod db;
 pub mod domain;
+pub mod http;
 pub mod hub;
 pub mod service;

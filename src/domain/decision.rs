@@ -183,31 +183,12 @@ fn one_version_on(before: &Order, changed: Order, now: Timestamp) -> Order {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::client_secret::ClientSecret;
     use crate::domain::money::{Amount, Currency};
-    use crate::domain::order::{Expiry, MerchantId, NewOrder, OrderId};
     use crate::domain::report::Target;
-    use crate::domain::text::{OutTradeNo, TransactionId};
+    use crate::domain::text::TransactionId;
 
     fn order(status: Status) -> Order {
-        let new = NewOrder {
-            out_trade_no: OutTradeNo::parse("no-1").expect("valid"),
-            amount: Amount::from_minor_units(1000).expect("valid"),
-            currency: Currency::parse("CNY").expect("valid"),
-            description: None,
-            metadata: None,
-            expiry: Expiry::After(60),
-        };
-        let secret = ClientSecret::from_stored("pqs_x".into());
-        Order {
-            status,
-            ..Order::create(
-                OrderId::generate(),
-                MerchantId(uuid::Uuid::now_v7()),
-                secret,
-                new,
-            )
-        }
+        Order { status, ..Order::sample() }
     }
 
     fn report(status: Status) -> Report {

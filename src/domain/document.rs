@@ -10,18 +10,30 @@ use super::time::Timestamp;
 
 /// The payer's view of an order at one version. Nothing in it depends on the time of asking, so a strong `ETag` is honest
 /// (RFC 9110 §8.8.1).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct StatusDocument<'a> {
+    #[schema(value_type = String, format = Uuid, example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
     order_id: OrderId,
     status: Status,
+    /// Why, where there is something to say: `expired`, or the merchant's words.
+    #[schema(value_type = Option<String>)]
     reason: Option<&'a Reason>,
+    /// The question is answered; a poller stops here.
     #[serde(rename = "final")]
     is_final: bool,
+    /// Paid after the order had been closed.
     late: bool,
+    /// Counts the order's changes, from 1. Equal to the ETag.
+    #[schema(value_type = i64, example = 1)]
     version: Version,
+    /// Minor units.
+    #[schema(value_type = i64, example = 1000)]
     amount: Amount,
+    #[schema(value_type = String, example = "CNY")]
     currency: Currency,
+    #[schema(value_type = Option<String>, format = DateTime)]
     paid_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 

@@ -229,6 +229,23 @@ impl Order {
 }
 
 #[cfg(test)]
+impl Order {
+    /// An order for tests: 10.00 CNY, pending, just created.
+    pub fn sample() -> Self {
+        let new = NewOrder {
+            out_trade_no: OutTradeNo::parse("no-1").expect("valid"),
+            amount: Amount::from_minor_units(1000).expect("valid"),
+            currency: Currency::parse("CNY").expect("valid"),
+            description: None,
+            metadata: None,
+            expiry: Expiry::After(60),
+        };
+        let secret = ClientSecret::from_stored("pqs_sample".into());
+        Self::create(OrderId::generate(), MerchantId(Uuid::now_v7()), secret, new)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

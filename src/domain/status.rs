@@ -185,6 +185,11 @@ impl TradeState {
             .ok_or(TradeStateError)
     }
 
+    /// All the words.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        TRADE_STATES.iter().map(|state| state.word)
+    }
+
     /// The status that this word means for an order that stands at `current`.
     pub fn meaning_for(self, current: Status) -> Status {
         if self.word == TRADE_CLOSED && current.is_paid() {

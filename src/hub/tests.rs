@@ -1,24 +1,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::domain::client_secret::ClientSecret;
-use crate::domain::money::{Amount, Currency};
-use crate::domain::order::{Expiry, MerchantId, NewOrder, Version};
-use crate::domain::text::OutTradeNo;
+use crate::domain::order::Version;
 use futures_util::FutureExt as _;
 
 fn order_at(version: i64) -> Order {
-    let new = NewOrder {
-        out_trade_no: OutTradeNo::parse("no-1").expect("valid"),
-        amount: Amount::from_minor_units(1).expect("valid"),
-        currency: Currency::parse("CNY").expect("valid"),
-        description: None,
-        metadata: None,
-        expiry: Expiry::After(60),
-    };
-    let secret = ClientSecret::from_stored("pqs_x".into());
-    let order = Order::create(OrderId::generate(), MerchantId(uuid::Uuid::now_v7()), secret, new);
-    Order { version: Version(version), ..order }
+    Order { version: Version(version), ..Order::sample() }
 }
 
 fn at(order: &Order, version: i64) -> Order {

@@ -1,0 +1,120 @@
+//! The door for requests: what HTTP says is translated to the service's journeys, and their results to HTTP.
+//!
+//! `routes` has every URL on one screen; there is one file for each resource; `error` is the only place that knows which
+//! status code a failure has.
+
+mod auth;
+mod body;
+mod client_address;
+mod conditional;
+mod error;
+mod events;
+mod limits;
+mod list;
+mod openapi;
+mod operations;
+mod orders;
+mod pace;
+mod poll_metrics;
+mod prefer;
+mod question;
+mod report;
+pub mod routes;
+mod scope;
+mod status;
+mod statuses;
+mod wire;
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use metrics::{Gauge, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::service::Service;
+use limits::Limiter;
+use pace::Pace;
+use poll_metrics::PollMetrics;
+use scope::RouteMetrics;
+
+pub use limits::Rate;
+pub use openapi::document as openapi_document;
+pub use scope::RequestScope;
+
+/// The largest request body, in bytes: sixteen times what a creation with full metadata takes.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How the door is set up; what each means is said where the configuration is documented.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The longest hold, in seconds.
+    pub max_wait: u32,
+    pub poll_rate: Option<Rate>,
+    pub merchant_rate: Option<Rate>,
+    pub auth_failure_rate: Option<Rate>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub cors_origins: CorsOrigins,
+    /// How many processors this process may use at once; its load is measured against them.
+    pub processors: usize,
+}
+
+/// Which web pages may read a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CorsOrigins {
+    Any,
+    Only(Vec<String>),
+}
+
+/// All that handlers need; shared by every request.
+#[derive(Debug)]
+pub struct Door {
+    pub service: Arc<Service>,
+    settings: Settings,
+    poll_limiter: Limiter,
+    merchant_limiter: Limiter,
+    auth_failure_limiter: Limiter,
+    pace: Pace,
+    polls: PollMetrics,
+    routes: RouteMetrics,
+    sizes: Sizes,
+    prometheus: PrometheusHandle,
+}
+
+/// How much is kept in memory; set when it is looked at.
+#[derive(Debug)]
+struct Sizes {
+    hot_orders: Gauge,
+    poll_keys: Gauge,
+    merchant_keys: Gauge,
+    failure_keys: Gauge,
+}
+
+impl Door {
+    pub fn new(service: Arc<Service>, settings: Settings, prometheus: PrometheusHandle) -> Self {
+        Self {
+            service,
+            poll_limiter: Limiter::new("poll", settings.poll_rate),
+            merchant_limiter: Limiter::new("merchant", settings.merchant_rate),
+            auth_failure_limiter: Limiter::new("authentication", settings.auth_failure_rate),
+            pace: Pace::new(settings.processors),
+            settings,
+            polls: PollMetrics::new(),
+            routes: RouteMetrics::new(),
+            sizes: Sizes {
+                hot_orders: gauge!("payquery_hub_orders"),
+                poll_keys: gauge!("payquery_limiter_keys", "policy" => "poll"),
+                merchant_keys: gauge!("payquery_limiter_keys", "policy" => "merchant"),
+                failure_keys: gauge!("payquery_limiter_keys", "policy" => "authentication"),
+            },
+            prometheus,
+        }
+    }
+
+    /// What is to be done every second: measures the load, forgets limiter keys that are back at full quota.
+    pub fn keep_house(&self) {
+        self.pace.sample(self.service.holds.occupancy_percent());
+        self.sizes.poll_keys.set(self.poll_limiter.drop_idle_keys() as f64);
+        self.sizes.merchant_keys.set(self.merchant_limiter.drop_idle_keys() as f64);
+        self.sizes.failure_keys.set(self.auth_failure_limiter.drop_idle_keys() as f64);
+    }
+}

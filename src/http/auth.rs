@@ -1,0 +1,107 @@
+//! Who is asking: `Authorization: Bearer` with an API key or a client secret, or `?client_secret=`.
+//!
+//! Good credentials are never held up by somebody else's failures: the limit on failed attempts is asked only when an attempt
+//! has failed, or would cost a look-up in the database.
+
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use futures_util::future::LocalBoxFuture;
+use uuid::Uuid;
+
+use super::Door;
+use super::client_address::{network_of, of_request};
+use super::error::ApiError;
+use super::limits::{Allowance, Cost};
+use crate::db::api_keys::ActiveKey;
+use crate::domain::api_key::{self, ApiKey};
+use crate::domain::order::{MerchantId, OrderId};
+use crate::hub::HotOrder;
+
+/// A request with a good API key, within the key's quota.
+#[derive(Debug, Clone, Copy)]
+pub struct Merchant(pub MerchantId);
+
+impl FromRequest for Merchant {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, actix_web::Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let door = request.app_data::<web::Data<Door>>().expect("every route has the door");
+            let token = bearer_token(&request)?.ok_or(MISSING_KEY)?;
+            let active = door.authenticate(&request, token).await?;
+            let allowance =
+                door.merchant_limiter.check(active.key_id, Cost::Full).map_err(ApiError::QuotaExceeded)?;
+            request.extensions_mut().insert::<Allowance>(allowance);
+            Ok(Self(active.merchant_id))
+        })
+    }
+}
+
+const MISSING_KEY: ApiError = ApiError::Unauthorized { reason: "send the API key: Authorization: Bearer pqk_…" };
+const MISSING_CREDENTIALS: ApiError =
+    ApiError::Unauthorized { reason: "send the order's client secret or the API key: Authorization: Bearer …" };
+const WRONG_KEY: ApiError = ApiError::Unauthorized { reason: "this API key does not open; it is unknown, mistyped or revoked" };
+const WRONG_SCHEME: ApiError = ApiError::Unauthorized { reason: "only Authorization: Bearer is understood" };
+
+/// Who opened an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opener {
+    /// A payer's screen, with the client secret.
+    Payer,
+    /// The merchant, with the API key of that id.
+    Merchant(Uuid),
+}
+
+impl Door {
+    /// Opens an order for whoever asks. A wrong secret, another tenant's order and no order at all look the same.
+    pub(super) async fn open_order(
+        &self,
+        request: &HttpRequest,
+        id: OrderId,
+        secret_in_query: Option<&str>,
+    ) -> Result<(Arc<HotOrder>, Opener), ApiError> {
+        let token = bearer_token(request)?.or(secret_in_query).ok_or(MISSING_CREDENTIALS)?;
+        if token.starts_with(api_key::PREFIX) {
+            let active = self.authenticate(request, token).await?;
+            let hot = self.service.open_with_key(id, active.merchant_id).await?.ok_or(ApiError::OrderNotFound)?;
+            return Ok((hot, Opener::Merchant(active.key_id)));
+        }
+        match self.service.open_with_secret(id, token).await? {
+            Some(hot) => Ok((hot, Opener::Payer)),
+            None => Err(self.count_failure(request, ApiError::OrderNotFound)),
+        }
+    }
+
+    async fn authenticate(&self, request: &HttpRequest, token: &str) -> Result<ActiveKey, ApiError> {
+        let Ok(key) = ApiKey::parse(token) else { return Err(self.count_failure(request, WRONG_KEY)) };
+        if let Some(active) = self.service.known_keys.find(&key) {
+            return Ok(active);
+        }
+        // A key that was never seen costs a look-up. That is counted first, or guessing keys would be a way to load the database.
+        match self.count_failure(request, WRONG_KEY) {
+            ApiError::Unauthorized { .. } => self.service.find_key(&key).await?.ok_or(WRONG_KEY),
+            quota_exceeded => Err(quota_exceeded),
+        }
+    }
+
+    /// Counts a failed attempt of the client's network: the error to answer with is `error`, or 429 when there were too many.
+    fn count_failure(&self, request: &HttpRequest, error: ApiError) -> ApiError {
+        let client = network_of(of_request(request, &self.settings.trusted_proxies));
+        match self.auth_failure_limiter.check(client, Cost::Full) {
+            Ok(_) => error,
+            Err(refusal) => ApiError::QuotaExceeded(refusal),
+        }
+    }
+}
+
+/// The token of `Authorization: Bearer` (RFC 6750 §2.1); None without the header.
+fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
+    let Some(value) = request.headers().get(AUTHORIZATION) else { return Ok(None) };
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(WRONG_SCHEME)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(WRONG_SCHEME) }
+}

@@ -1,0 +1,145 @@
+//! Whose request it is, for rate limits: the peer's address, or what a trusted proxy says of it.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{FORWARDED, HeaderMap, X_FORWARDED_FOR};
+use ipnet::IpNet;
+
+/// The client's address. Headers count only when the peer is a trusted proxy; they are read from the right, past trusted
+/// proxies, since whatever stands further left is the client's own say.
+pub fn of_request(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
+    let peer = request.peer_addr().as_ref().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), SocketAddr::ip).to_canonical();
+    if is_trusted(peer, trusted) { behind_proxies(request.headers(), peer, trusted) } else { peer }
+}
+
+/// The part of an address that one client is taken to have: all of an IPv4 address, the /64 of an IPv6 one (RFC 6177: the
+/// least that a customer gets).
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|network| network.contains(&address))
+}
+
+/// `X-Forwarded-For` wins over `Forwarded`: nearly all proxies write the former and pass the latter on as the client sent it.
+fn behind_proxies(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
+    let hops = if headers.contains_key(X_FORWARDED_FOR) {
+        read_hops(headers.get_all(X_FORWARDED_FOR), |element| read_node(element))
+    } else {
+        read_hops(headers.get_all(FORWARDED), read_forwarded_for)
+    };
+    // From the right: the first that is no trusted proxy is the client. An element that cannot be read ends the walk at the
+    // last hop that could: its left side was not written by anyone trusted.
+    let mut client = peer;
+    for hop in hops.into_iter().rev() {
+        let Some(address) = hop else { break };
+        client = address;
+        if !is_trusted(address, trusted) {
+            break;
+        }
+    }
+    client
+}
+
+fn read_hops<'a>(
+    fields: impl Iterator<Item = &'a actix_web::http::header::HeaderValue>,
+    read: impl Fn(&str) -> Option<IpAddr>,
+) -> Vec<Option<IpAddr>> {
+    let elements = fields.flat_map(|field| field.to_str().unwrap_or("?").split(','));
+    elements.map(|element| read(element.trim())).collect()
+}
+
+/// The `for` of one element of `Forwarded` (RFC 7239 §4).
+fn read_forwarded_for(element: &str) -> Option<IpAddr> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| read_node(value.trim().trim_matches('"'))).flatten()
+    })
+}
+
+/// An address as proxies write it: bare, with a port, or IPv6 in brackets with or without one (RFC 7239 §6).
+fn read_node(node: &str) -> Option<IpAddr> {
+    if let Ok(address) = node.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    if let Ok(address) = node.parse::<SocketAddr>() {
+        return Some(address.ip().to_canonical());
+    }
+    let bracketed = node.strip_prefix('[')?.strip_suffix(']')?;
+    bracketed.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+    use proptest::prelude::*;
+
+    fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
+        let trusted: Vec<IpNet> = ["10.0.0.0/8", "::1/128"].iter().map(|net| net.parse().expect("a network")).collect();
+        let mut request = TestRequest::default().peer_addr(peer.parse().expect("an address"));
+        for (name, value) in headers {
+            request = request.append_header((*name, *value));
+        }
+        of_request(&request.to_http_request(), &trusted).to_string()
+    }
+
+    #[test]
+    fn a_stranger_cannot_choose_its_address() {
+        let forged = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=1.1.1.1")];
+        assert_eq!(client("203.0.113.9:1", &forged), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_believed_up_to_the_first_hop_that_is_not_trusted() {
+        let peer = "10.0.0.1:1";
+        assert_eq!(client(peer, &[]), "10.0.0.1");
+        assert_eq!(client(peer, &[("x-forwarded-for", "198.51.100.7")]), "198.51.100.7");
+        assert_eq!(client(peer, &[("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.0.0.2")]), "198.51.100.7");
+        assert_eq!(client(peer, &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "198.51.100.7")]), "198.51.100.7");
+        assert_eq!(client(peer, &[("x-forwarded-for", "198.51.100.7:4711")]), "198.51.100.7");
+        assert_eq!(client(peer, &[("x-forwarded-for", "6.6.6.6, junk, 10.0.0.2")]), "10.0.0.2");
+        assert_eq!(client(peer, &[("x-forwarded-for", "")]), "10.0.0.1");
+    }
+
+    #[test]
+    fn forwarded_counts_where_there_is_no_x_forwarded_for() {
+        let peer = "[::1]:1";
+        assert_eq!(client(peer, &[("forwarded", "for=198.51.100.7;proto=https")]), "198.51.100.7");
+        assert_eq!(client(peer, &[("forwarded", "for=6.6.6.6, For=\"[2001:db8::1]:443\"")]), "2001:db8::1");
+        assert_eq!(client(peer, &[("forwarded", "for=unknown")]), "::1");
+        let both = [("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "198.51.100.7")];
+        assert_eq!(client(peer, &both), "198.51.100.7");
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4_and_ipv6_counts_by_64() {
+        assert_eq!(client("[::ffff:203.0.113.9]:1", &[]), "203.0.113.9");
+        let network = network_of("2001:db8:1:2:3:4:5:6".parse().expect("an address"));
+        assert_eq!(network.to_string(), "2001:db8:1:2::");
+    }
+
+    proptest! {
+        #[test]
+        fn every_address_is_read_in_each_of_its_forms(bits: u128, v4: u32, port: u16) {
+            let (six, four) = (Ipv6Addr::from_bits(bits), std::net::Ipv4Addr::from_bits(v4));
+            for text in [six.to_string(), format!("[{six}]"), format!("[{six}]:{port}")] {
+                prop_assert_eq!(read_node(&text), Some(IpAddr::V6(six).to_canonical()));
+            }
+            for text in [four.to_string(), format!("{four}:{port}")] {
+                prop_assert_eq!(read_node(&text), Some(IpAddr::V4(four)));
+            }
+        }
+
+        #[test]
+        fn junk_never_panics(text in ".{0,60}") {
+            read_node(&text);
+            read_forwarded_for(&text);
+        }
+    }
+}

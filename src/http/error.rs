@@ -1,0 +1,270 @@
+//! The one API error: what went wrong, as RFC 9457 problem details. The only place that knows which status code a failure has.
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+
+use super::limits::Refusal;
+use crate::db::DbError;
+use crate::domain::decision::Rejection;
+use crate::domain::order::{OrderId, Version};
+use crate::service::create::CreateError;
+use crate::service::update::UpdateError;
+
+/// Everything that can be answered other than with success.
+#[derive(Debug)]
+pub enum ApiError {
+    /// A field of the body, a query parameter, a header or a part of the path is not as it must be.
+    Invalid { field: String, reason: String },
+    MalformedJson { reason: String },
+    UnsupportedMediaType,
+    BodyTooLarge,
+    /// The body did not arrive as it was announced.
+    BrokenBody { reason: String },
+    /// No credentials, or an API key that does not open.
+    Unauthorized { reason: &'static str },
+    OrderNotFound,
+    RouteNotFound,
+    MethodNotAllowed { allow: &'static str },
+    Rejected(Rejection),
+    OutTradeNoTaken { id: OrderId },
+    KeyReused,
+    PreconditionFailed { reason: String },
+    Contended,
+    QuotaExceeded(Box<Refusal>),
+    Database(Arc<DbError>),
+    Stopping,
+}
+
+/// RFC 9457 problem details, with a stable machine `code` and the `request_id` that the logs have too.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    /// What kind of problem it is: a URI that stays the same.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:payquery:problem:invalid_field")]
+    pub type_uri: String,
+    /// The kind in a few words.
+    #[schema(example = "A field is not valid")]
+    pub title: &'static str,
+    /// The HTTP status code.
+    #[schema(example = 400)]
+    pub status: u16,
+    /// What is wrong in this case, and what to do about it.
+    #[schema(example = "amount must be a whole number of minor units from 1 to 9007199254740991")]
+    pub detail: String,
+    /// The kind, for machines.
+    #[schema(example = "invalid_field")]
+    pub code: &'static str,
+    /// The field, parameter or header that is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "amount")]
+    pub field: Option<String>,
+    /// Names of the exceeded quotas, as in the RateLimit-Policy header.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    pub violated_policies: Option<[&'static str; 1]>,
+    /// Stands in the logs, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "5f0c1d3a9b7e4c21")]
+    pub request_id: Option<String>,
+}
+
+/// The registered problem types (IANA "HTTP Problem Types") that fit; everything else has a URN of ours.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const TEMPORARY_REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+
+/// Seconds after which a client may try again when the database was away.
+const RETRY_AFTER_OUTAGE: &str = "2";
+
+impl ApiError {
+    pub fn invalid(field: impl Into<String>, reason: impl fmt::Display) -> Self {
+        Self::Invalid { field: field.into(), reason: reason.to_string() }
+    }
+
+    fn describe(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_field", "A field is not valid"),
+            Self::MalformedJson { .. } => (StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON"),
+            Self::BrokenBody { .. } => (StatusCode::BAD_REQUEST, "broken_body", "The body did not arrive whole"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body's type is not supported")
+            }
+            Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
+            Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "unauthorized", "Credentials are missing or wrong"),
+            Self::OrderNotFound => (StatusCode::NOT_FOUND, "order_not_found", "There is no such order"),
+            Self::RouteNotFound => (StatusCode::NOT_FOUND, "route_not_found", "There is nothing at this path"),
+            Self::MethodNotAllowed { .. } => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here")
+            }
+            Self::Rejected(rejection) => (StatusCode::CONFLICT, rejection.code(), "The report was rejected"),
+            Self::OutTradeNoTaken { .. } => {
+                (StatusCode::CONFLICT, "out_trade_no_taken", "The out_trade_no belongs to another order")
+            }
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "The idempotency key belongs to another request",
+            ),
+            Self::PreconditionFailed { .. } => {
+                (StatusCode::PRECONDITION_FAILED, "precondition_failed", "The order has changed meanwhile")
+            }
+            Self::Contended => (StatusCode::CONFLICT, "contended", "The order keeps changing"),
+            Self::QuotaExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests"),
+            Self::Database(error) => match **error {
+                DbError::Unavailable(_) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", "The database is not available")
+                }
+                DbError::Refused(_) | DbError::Unreadable(_) => {
+                    (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong in the service")
+                }
+            },
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The service is stopping"),
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Invalid { field, reason } => format!("{field} {reason}"),
+            Self::MalformedJson { reason } | Self::BrokenBody { reason } => reason.clone(),
+            Self::UnsupportedMediaType => "send the body as JSON, with Content-Type: application/json".into(),
+            Self::BodyTooLarge => format!("a body may have {} bytes at most", super::MAX_BODY_BYTES),
+            Self::Unauthorized { reason } => (*reason).into(),
+            Self::OrderNotFound => "there is no such order, or these credentials do not open it".into(),
+            Self::RouteNotFound => "nothing is served at this path; /docs lists what is".into(),
+            Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
+            Self::Rejected(rejection) => rejection.to_string(),
+            Self::OutTradeNoTaken { id } => {
+                format!("order {id} has this out_trade_no and other content; a new payment needs a new number")
+            }
+            Self::KeyReused => {
+                "this Idempotency-Key was first sent with another request; use a new key for a new request".into()
+            }
+            Self::PreconditionFailed { reason } => reason.clone(),
+            Self::Contended => "other reports kept coming first; read the order and decide anew".into(),
+            Self::QuotaExceeded(refusal) => {
+                format!("the quota \"{}\" is used up; try again in {} s", refusal.policy_name, refusal.retry_after)
+            }
+            Self::Database(error) => match **error {
+                DbError::Unavailable(_) => "nothing was changed; try again in a moment".into(),
+                DbError::Refused(_) | DbError::Unreadable(_) => "the logs say more under the request_id".into(),
+            },
+            Self::Stopping => "this process is about to stop; another one will answer".into(),
+        }
+    }
+
+    fn field(&self) -> Option<String> {
+        match self {
+            Self::Invalid { field, .. } => Some(field.clone()),
+            Self::Rejected(Rejection::AmountMismatch { .. }) => Some("amount".into()),
+            Self::Rejected(Rejection::CurrencyMismatch { .. }) => Some("currency".into()),
+            Self::Rejected(Rejection::TransactionMismatch { .. }) => Some("transaction_id".into()),
+            Self::Rejected(Rejection::RefundExceedsAmount { .. }) => Some("refunded_amount".into()),
+            Self::OutTradeNoTaken { .. } => Some("out_trade_no".into()),
+            Self::KeyReused => Some("Idempotency-Key".into()),
+            _ => None,
+        }
+    }
+
+    /// The problem document; `request_id` is None inside a list of answers, which has one for all.
+    pub fn problem(&self, request_id: Option<String>) -> Problem {
+        let (status, code, title) = self.describe();
+        let type_uri = match status {
+            StatusCode::TOO_MANY_REQUESTS => QUOTA_EXCEEDED.into(),
+            StatusCode::SERVICE_UNAVAILABLE => TEMPORARY_REDUCED_CAPACITY.into(),
+            _ => format!("urn:payquery:problem:{code}"),
+        };
+        let violated_policies = match self {
+            Self::QuotaExceeded(refusal) => Some([refusal.policy_name]),
+            _ => None,
+        };
+        let (detail, field) = (self.detail(), self.field());
+        Problem { type_uri, title, status: status.as_u16(), detail, code, field, violated_policies, request_id }
+    }
+
+    /// What the client is not told but the logs are.
+    pub fn cause(&self) -> Option<&DbError> {
+        match self {
+            Self::Database(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.describe().1)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.describe().0
+    }
+
+    /// Status and headers; [`RequestScope`](super::RequestScope) adds the document, which names the request.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        match self {
+            Self::Unauthorized { .. } => {
+                response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"payquery\""));
+            }
+            Self::MethodNotAllowed { allow } => {
+                response.insert_header((header::ALLOW, *allow));
+            }
+            Self::QuotaExceeded(refusal) => {
+                response.insert_header((header::RETRY_AFTER, HeaderValue::from(refusal.retry_after)));
+                response.insert_header(("ratelimit-policy", refusal.policy.clone()));
+                response.insert_header(("ratelimit", refusal.limit.clone()));
+            }
+            Self::Stopping => {
+                response.insert_header((header::RETRY_AFTER, "1"));
+            }
+            Self::Database(error) if matches!(**error, DbError::Unavailable(_)) => {
+                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_OUTAGE));
+            }
+            _ => {}
+        }
+        response.finish()
+    }
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+impl From<Arc<DbError>> for ApiError {
+    fn from(error: Arc<DbError>) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<CreateError> for ApiError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::OutTradeNoTaken { id } => Self::OutTradeNoTaken { id },
+            CreateError::KeyReused => Self::KeyReused,
+            CreateError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<UpdateError> for ApiError {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::NotFound => Self::OrderNotFound,
+            UpdateError::VersionMismatch { current: Version(current) } => {
+                Self::PreconditionFailed { reason: format!("the order stands at version {current}; read it and decide anew") }
+            }
+            UpdateError::Rejected(rejection) => Self::Rejected(rejection),
+            UpdateError::Contended => Self::Contended,
+            UpdateError::Database(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! OpenAPI 3.1 from the code: what is described is what is served; a test compares both ways.
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToResponse};
+
+use super::error::Problem;
+use super::{events, operations, orders, report, status, statuses};
+
+/// The description.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "payquery",
+        description = "Has my payment gone through? A merchant's backend creates orders and reports their status; \
+            the payer's screen asks by polling or long-polling.\n\nAmounts are whole minor units. Times are RFC 3339, UTC, with \
+            milliseconds. Errors are RFC 9457 problem documents with a stable `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "payer", description = "For the payer's screen, with the order's client secret"),
+        (name = "merchant", description = "For the merchant's backend, with its API key"),
+        (name = "operator", description = "For probes and monitoring")
+    ),
+    paths(
+        status::get_status,
+        orders::create, orders::list, orders::get_by_id, orders::get_by_out_trade_no,
+        report::by_id, report::by_out_trade_no,
+        statuses::get_statuses, events::list_events,
+        operations::get_health, operations::get_readiness, operations::get_metrics,
+    ),
+    components(responses(
+        BadRequest, Unauthorized, NotFound, Rejected, PreconditionFailed, BodyTooLarge, UnsupportedMediaType, TooManyRequests, Unavailable
+    )),
+    modifiers(&Credentials)
+)]
+struct Description;
+
+/// Declares a response with a problem document, to be named by the operations that have it.
+macro_rules! problem_response {
+    ($name:ident, $description:literal $(, $header:literal: $type:ty = $header_description:literal)*) => {
+        #[doc = $description]
+        #[derive(ToResponse)]
+        #[response(description = $description, content_type = "application/problem+json" $(, headers(($header = $type, description = $header_description)))*)]
+        #[allow(dead_code, reason = "only its schema is used")]
+        pub struct $name(Problem);
+    };
+}
+
+problem_response!(BadRequest, "A field, parameter, header or the path is not as it must be; `field` says which");
+problem_response!(Unauthorized, "Credentials are missing, or the API key does not open", "WWW-Authenticate": String = "Bearer");
+problem_response!(NotFound, "There is no such order, or these credentials do not open it");
+problem_response!(Rejected, "The report was rejected: `illegal_transition`, `amount_mismatch`, `currency_mismatch`, `transaction_mismatch`, `refund_exceeds_amount`; or the order keeps changing: `contended`");
+problem_response!(PreconditionFailed, "The order has changed meanwhile");
+problem_response!(BodyTooLarge, "The body has more than 64 KiB");
+problem_response!(UnsupportedMediaType, "The body is not declared as JSON");
+problem_response!(TooManyRequests, "A quota is used up", "Retry-After": u32 = "Seconds, never 0");
+problem_response!(Unavailable, "The database is away, or the process is stopping; nothing was changed", "Retry-After": u32 = "Seconds");
+
+/// The one value of `until`.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "only its schema is used")]
+pub enum UntilParameter {
+    Final,
+}
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let bearer = |text: &str| {
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
+        };
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("api_key", bearer("The merchant's API key, pqk_…"));
+        components.add_security_scheme("client_secret", bearer("The order's client secret, pqs_…"));
+        let in_query = ApiKeyValue::with_description(
+            "client_secret",
+            "The same, where a client cannot set headers. It may then stand in a proxy's log",
+        );
+        components.add_security_scheme("client_secret_in_query", SecurityScheme::ApiKey(ApiKey::Query(in_query)));
+    }
+}
+
+/// The description as it is served.
+pub fn document() -> utoipa::openapi::OpenApi {
+    Description::openapi()
+}
+
+static RENDERED: LazyLock<String> =
+    LazyLock::new(|| document().to_json().expect("a tree of texts and numbers always serialises"));
+
+pub(super) async fn get_document() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(RENDERED.as_str())
+}

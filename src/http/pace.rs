@@ -1,0 +1,143 @@
+//! The pace of polling (`X-Poll-Interval`): set by the server, by the order's age and by its own load.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use actix_web::http::header::HeaderValue;
+use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::domain::time::Timestamp;
+
+/// Seconds between polls, by the order's age in seconds. WeChat Pay tells merchants to ask every 2 s for the first minute;
+/// after that the payer has probably put the phone away.
+const LADDER: [(i64, u32); 4] = [(60, 2), (5 * 60, 5), (30 * 60, 10), (i64::MAX, 30)];
+/// The longest pace: beyond it a page looks dead.
+const MAX_INTERVAL: u32 = 60;
+
+/// How busy this process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Load {
+    Normal = 0,
+    /// Most of the processors' time is used, or most places for held requests: everybody is asked to come half as often.
+    Busy = 1,
+    /// Nearly all is used.
+    Strained = 2,
+}
+
+/// Percent of the processors' time, or of the places for held requests, from which on the process is busy, and strained.
+const BUSY_PERCENT: usize = 75;
+const STRAINED_PERCENT: usize = 95;
+
+impl Load {
+    fn of(percent: usize) -> Self {
+        match percent {
+            STRAINED_PERCENT.. => Self::Strained,
+            BUSY_PERCENT.. => Self::Busy,
+            _ => Self::Normal,
+        }
+    }
+
+    const fn stretch(self) -> u32 {
+        match self {
+            Self::Normal => 1,
+            Self::Busy => 2,
+            Self::Strained => 4,
+        }
+    }
+}
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Pace {
+    load: AtomicU8,
+    processors: usize,
+    last_sample: Mutex<(Instant, Duration)>,
+    /// `X-Poll-Interval` by seconds.
+    ready: Vec<HeaderValue>,
+}
+
+impl Pace {
+    /// `processors`: how many this process may use at once.
+    pub fn new(processors: usize) -> Self {
+        Self {
+            load: AtomicU8::new(Load::Normal as u8),
+            processors: processors.max(1),
+            last_sample: Mutex::new((Instant::now(), processor_time())),
+            ready: (0..=MAX_INTERVAL).map(|seconds| HeaderValue::from(u64::from(seconds))).collect(),
+        }
+    }
+
+    /// Measures the load since the last call. To be called every second or so.
+    pub fn sample(&self, hold_occupancy_percent: usize) {
+        let (now, used) = (Instant::now(), processor_time());
+        let (before, used_before) = std::mem::replace(&mut *self.last_sample.lock(), (now, used));
+        let available = (now - before).as_micros() * self.processors as u128;
+        let busy = used.saturating_sub(used_before).as_micros() * 100 / available.max(1);
+        let percent = usize::try_from(busy).unwrap_or(100).max(hold_occupancy_percent);
+        self.load.store(Load::of(percent) as u8, Ordering::Relaxed);
+    }
+
+    fn load(&self) -> Load {
+        match self.load.load(Ordering::Relaxed) {
+            0 => Load::Normal,
+            1 => Load::Busy,
+            _ => Load::Strained,
+        }
+    }
+
+    /// The header for an order created at `created_at`. A poller that wanted to be held and could not be is asked to wait at
+    /// least as long as under load: it would otherwise come back at once.
+    pub fn header(&self, created_at: Timestamp, now: Timestamp, degraded: bool) -> HeaderValue {
+        let load = if degraded { self.load().max(Load::Busy) } else { self.load() };
+        let seconds = interval(now.since(created_at).num_seconds(), load);
+        self.ready[seconds as usize].clone()
+    }
+}
+
+/// Seconds between polls of an order of that age in seconds; at most [`MAX_INTERVAL`].
+fn interval(age: i64, load: Load) -> u32 {
+    let (_, seconds) = LADDER.into_iter().find(|(until, _)| age < *until).unwrap_or(LADDER[LADDER.len() - 1]);
+    (seconds * load.stretch()).min(MAX_INTERVAL)
+}
+
+/// Time that the processors have spent on this process.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_slows_with_the_orders_age_and_the_servers_load() {
+        let ages = [0, 59, 60, 299, 300, 1799, 1800, 1_000_000];
+        let paces = |load| ages.map(|age| interval(age, load));
+        assert_eq!(paces(Load::Normal), [2, 2, 5, 5, 10, 10, 30, 30]);
+        assert_eq!(paces(Load::Busy), [4, 4, 10, 10, 20, 20, 60, 60]);
+        assert_eq!(paces(Load::Strained), [8, 8, 20, 20, 40, 40, 60, 60]);
+        assert_eq!(interval(-5, Load::Normal), 2, "a clock that is ahead makes an order young, not old");
+    }
+
+    #[test]
+    fn full_places_and_busy_processors_are_load() {
+        let pace = Pace::new(1);
+        pace.sample(0);
+        let (now, created) = (Timestamp::from_unix_ms(1000), Timestamp::from_unix_ms(0));
+        pace.sample(80);
+        assert_eq!(pace.header(created, now, false), "4");
+        pace.sample(100);
+        assert_eq!(pace.header(created, now, false), "8");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(50) {
+            std::hint::black_box(pace.load());
+        }
+        let many = Pace::new(1_000_000);
+        many.sample(0);
+        assert_eq!(many.header(created, now, false), "2");
+        assert_eq!(many.header(created, now, true), "4", "a degraded hold is asked to slow down");
+    }
+}

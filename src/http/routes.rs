@@ -1,0 +1,103 @@
+//! Every URL, and what answers there.
+
+use actix_cors::Cors;
+use actix_web::http::header;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::error::ApiError;
+use super::{CorsOrigins, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses};
+use crate::domain::order::OrderId;
+use crate::domain::text::OutTradeNo;
+
+pub const STATUS: &str = "/v1/orders/{id}/status";
+pub const HEALTHZ: &str = "/healthz";
+pub const READYZ: &str = "/readyz";
+pub const METRICS: &str = "/metrics";
+/// What a request that no route matches is counted and logged as.
+pub const UNMATCHED: &str = "unmatched";
+
+/// One path and what it takes.
+#[derive(Debug)]
+pub struct Route {
+    pub path: &'static str,
+    /// The methods, as the `Allow` header lists them.
+    pub allow: &'static str,
+    add: fn(Resource) -> Resource,
+}
+
+/// The routes. The first that matches a path has it.
+pub fn table() -> Vec<Route> {
+    let route = |path, allow, add| Route { path, allow, add };
+    vec![
+        route("/v1/orders", "GET, HEAD, POST", |r| readable(r, orders::list).route(web::post().to(orders::create))),
+        route("/v1/orders/statuses", "POST", |r| r.route(web::post().to(statuses::get_statuses))),
+        route("/v1/orders/out-trade-no/{no}", "GET, HEAD", |r| readable(r, orders::get_by_out_trade_no)),
+        route("/v1/orders/out-trade-no/{no}/status", "PUT", |r| r.route(web::put().to(report::by_out_trade_no))),
+        route("/v1/orders/{id}", "GET, HEAD", |r| readable(r, orders::get_by_id)),
+        route(STATUS, "GET, HEAD, PUT", |r| readable(r, status::get_status).route(web::put().to(report::by_id))),
+        route("/v1/orders/{id}/events", "GET, HEAD", |r| readable(r, events::list_events)),
+        route(HEALTHZ, "GET, HEAD", |r| readable(r, operations::get_health)),
+        route(READYZ, "GET, HEAD", |r| readable(r, operations::get_readiness)),
+        route(METRICS, "GET, HEAD", |r| readable(r, operations::get_metrics)),
+        route("/openapi.json", "GET, HEAD", |r| readable(r, openapi::get_document)),
+        route("/docs", "GET, HEAD", |r| readable(r, to_docs)),
+    ]
+}
+
+/// Adds every route to an app.
+pub fn configure(config: &mut ServiceConfig, cors_origins: &CorsOrigins) {
+    config.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
+    for Route { path, allow, add } in table() {
+        let refuse = web::to(move || async move { Err::<HttpResponse, _>(ApiError::MethodNotAllowed { allow }) });
+        let resource = add(web::resource(path).name(path)).default_service(refuse);
+        if path == STATUS {
+            config.service(resource.wrap(cors(cors_origins)));
+        } else {
+            config.service(resource);
+        }
+    }
+    config.service(SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json").validator_url("none")));
+    config.default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::RouteNotFound) }));
+}
+
+/// A GET that also answers HEAD.
+fn readable<F, Args>(resource: Resource, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    resource.route(web::get().to(handler.clone())).route(web::head().to(handler))
+}
+
+/// Pages of these origins may ask for a status and read every header of the answer. No cookies are involved: whoever has the
+/// client secret could ask from anywhere.
+fn cors(origins: &CorsOrigins) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD"])
+        .allowed_headers([header::AUTHORIZATION, header::IF_NONE_MATCH, header::ACCEPT, header::CACHE_CONTROL])
+        .allowed_headers(["prefer", "last-event-id", "x-request-id"])
+        .expose_headers(["etag", "x-poll-interval", "retry-after", "ratelimit", "ratelimit-policy"])
+        .expose_headers(["preference-applied", "x-request-id", "date"])
+        .max_age(86_400);
+    match origins {
+        CorsOrigins::Any => cors.allow_any_origin().send_wildcard(),
+        CorsOrigins::Only(origins) => origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)),
+    }
+}
+
+async fn to_docs() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+/// The order id in the path.
+pub(super) fn order_id(request: &HttpRequest) -> Result<OrderId, ApiError> {
+    OrderId::parse(request.match_info().get("id").unwrap_or_default()).map_err(|error| ApiError::invalid("id", error))
+}
+
+/// The merchant's own number in the path, already decoded.
+pub(super) fn out_trade_no(text: String) -> Result<OutTradeNo, ApiError> {
+    OutTradeNo::parse(text).map_err(|error| ApiError::invalid("out_trade_no", error))
+}

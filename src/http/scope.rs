@@ -1,0 +1,224 @@
+//! Around every request: its id, its problem document, its line in the log, its count.
+//!
+//! A poll that goes well gets none of the first three: no id is made and no line is written for it.
+
+use std::collections::HashMap;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use actix_web::body::BoxBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::{Error, HttpMessage as _, HttpRequest};
+use metrics::{Counter, Histogram, counter, histogram};
+use pin_project_lite::pin_project;
+
+use super::Door;
+use super::error::ApiError;
+use super::limits::Allowance;
+use super::routes::{self, STATUS, UNMATCHED};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Routes that are asked for every few seconds by machines: they get no line in the log when all is well.
+const QUIET: [&str; 4] = [STATUS, routes::HEALTHZ, routes::READYZ, routes::METRICS];
+
+/// The middleware; see the module's head.
+#[derive(Debug, Clone)]
+pub struct RequestScope(pub Arc<Door>);
+
+/// Requests by route and outcome, and the time they took. A poll's time is not taken: held ones would drown the rest.
+#[derive(Debug)]
+pub struct RouteMetrics {
+    routes: HashMap<&'static str, RouteCounters>,
+    unmatched: RouteCounters,
+}
+
+#[derive(Debug)]
+struct RouteCounters {
+    route: &'static str,
+    outcomes: [Counter; 5],
+    seconds: Option<Histogram>,
+}
+
+const OUTCOMES: [&str; 5] = ["success", "not_modified", "client_error", "limited", "server_error"];
+
+impl RouteMetrics {
+    pub fn new() -> Self {
+        let routes = routes::table().into_iter().map(|route| (route.path, RouteCounters::new(route.path)));
+        Self { routes: routes.collect(), unmatched: RouteCounters::new(UNMATCHED) }
+    }
+
+    fn of(&self, request: &HttpRequest) -> &RouteCounters {
+        request.match_name().and_then(|name| self.routes.get(name)).unwrap_or(&self.unmatched)
+    }
+}
+
+impl RouteCounters {
+    fn new(route: &'static str) -> Self {
+        let outcomes =
+            OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
+        let seconds = (route != STATUS).then(|| histogram!("payquery_http_seconds", "route" => route));
+        Self { route, outcomes, seconds }
+    }
+
+    fn count(&self, status: StatusCode, start: Instant) {
+        let outcome = match status.as_u16() {
+            429 => 3,
+            500.. => 4,
+            400.. => 2,
+            304 => 1,
+            _ => 0,
+        };
+        self.outcomes[outcome].increment(1);
+        if let Some(seconds) = &self.seconds {
+            seconds.record(start.elapsed());
+        }
+    }
+}
+
+/// The request's id, where one was needed.
+#[derive(Debug, Clone)]
+struct RequestId(Box<str>);
+
+/// The id that the client or a proxy gave, if it is one that a log line can hold; else a new one. The same for the whole request.
+fn request_id(request: &HttpRequest) -> RequestId {
+    if let Some(id) = request.extensions().get::<RequestId>() {
+        return id.clone();
+    }
+    let given = request.headers().get(&X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_printable_id(id));
+    let id = RequestId(given.map_or_else(|| format!("{:032x}", fastrand::u128(..)).into(), Into::into));
+    request.extensions_mut().insert(id.clone());
+    id
+}
+
+fn is_printable_id(id: &str) -> bool {
+    (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+}
+
+impl<S> Transform<S, ServiceRequest> for RequestScope
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Transform = Scoped<S>;
+    type InitError = ();
+    type Future = Ready<Result<Scoped<S>, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(Scoped { inner, door: Arc::clone(&self.0) }))
+    }
+}
+
+/// The service that the middleware makes.
+#[derive(Debug)]
+pub struct Scoped<S> {
+    inner: S,
+    door: Arc<Door>,
+}
+
+impl<S> Service<ServiceRequest> for Scoped<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
+{
+    type Response = ServiceResponse<BoxBody>;
+    type Error = Error;
+    type Future = ScopedFuture<S::Future>;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        ScopedFuture { door: Arc::clone(&self.door), start: Instant::now(), inner: self.inner.call(request) }
+    }
+}
+
+pin_project! {
+    /// The answer on its way.
+    pub struct ScopedFuture<F> {
+        door: Arc<Door>,
+        start: Instant,
+        #[pin]
+        inner: F,
+    }
+}
+
+impl<F> Future for ScopedFuture<F>
+where
+    F: Future<Output = Result<ServiceResponse<BoxBody>, Error>>,
+{
+    type Output = Result<ServiceResponse<BoxBody>, Error>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        this.inner.poll(context).map(|answer| answer.map(|response| finish(this.door, *this.start, response)))
+    }
+}
+
+/// What the future's end does: the answer gets what only the whole request knows.
+fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let mut response = describe_problem(response);
+    if door.service.holds.is_draining() {
+        response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+    }
+    let counters = door.routes.of(response.request());
+    counters.count(response.status(), start);
+    let quiet = QUIET.contains(&counters.route);
+    if !quiet || response.response().error().is_some() {
+        tag(&mut response);
+    }
+    if !quiet {
+        log_request(&response, counters.route, start);
+    }
+    response
+}
+
+/// The request's id, and what is left of the merchant's quota.
+fn tag(response: &mut ServiceResponse<BoxBody>) {
+    let id = request_id(response.request());
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert(X_REQUEST_ID, value);
+    }
+    let allowance = response.request().extensions_mut().remove::<Allowance>();
+    if let Some(allowance) = allowance {
+        allowance.write_to(response.headers_mut());
+    }
+}
+
+/// Writes the problem document of an [`ApiError`], and the cause of a failure into the log.
+fn describe_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let Some(error) = response.response().error().and_then(|error| error.as_error::<ApiError>()) else {
+        return response;
+    };
+    let id = request_id(response.request());
+    if let Some(cause) = error.cause() {
+        tracing::error!(request.id = %id.0, error.code = %error, cause = %cause, "request failed");
+    }
+    let body = serde_json::to_vec(&error.problem(Some(id.0.into()))).expect("texts and numbers always serialise");
+    response.map_body(|head, _| {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        BoxBody::new(body)
+    })
+}
+
+/// One line for each request of a merchant. The route's pattern, never the URL: a URL can hold a client secret, or whatever a
+/// stranger would like to see in a log.
+fn log_request(response: &ServiceResponse<BoxBody>, route: &str, start: Instant) {
+    if !tracing::enabled!(tracing::Level::INFO) {
+        return;
+    }
+    let id = request_id(response.request());
+    tracing::info!(
+        request.id = %id.0,
+        http.method = %response.request().method(),
+        http.route = route,
+        http.status = response.status().as_u16(),
+        duration_ms = start.elapsed().as_secs_f64() * 1000.0,
+        "request"
+    );
+}
