@@ -78,9 +78,7 @@ pub async fn connect(settings: &Settings) -> Result<Pool, DbError> {
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)
-        .after_connect(|connection, _| {
-            Box::pin(async move { make_commits_durable(connection).await })
-        })
+        .after_connect(|connection, _| Box::pin(async move { make_commits_durable(connection).await }))
         .connect_with(options)
         .await?;
     Ok(pool)
@@ -107,8 +105,6 @@ pub async fn migrate(pool: &Pool) -> Result<(), sqlx::migrate::MigrateError> {
 
 /// Whether the database answers.
 pub async fn ping(pool: &Pool) -> Result<(), DbError> {
-    sqlx::query_scalar!("select 1 as one")
-        .fetch_one(pool)
-        .await?;
+    sqlx::query_scalar!("select 1 as one").fetch_one(pool).await?;
     Ok(())
 }

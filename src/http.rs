@@ -114,7 +114,11 @@ impl Door {
     pub fn keep_house(&self) {
         self.pace.sample(self.service.holds.occupancy_percent());
         self.sizes.poll_keys.set(self.poll_limiter.drop_idle_keys() as f64);
-        self.sizes.merchant_keys.set(self.merchant_limiter.drop_idle_keys() as f64);
-        self.sizes.failure_keys.set(self.auth_failure_limiter.drop_idle_keys() as f64);
+        self.sizes
+            .merchant_keys
+            .set(self.merchant_limiter.drop_idle_keys() as f64);
+        self.sizes
+            .failure_keys
+            .set(self.auth_failure_limiter.drop_idle_keys() as f64);
     }
 }

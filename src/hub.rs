@@ -99,8 +99,19 @@ impl Hub {
                 None => {
                     let (report, done) = watch::channel(None);
                     // Registered before the read begins: what is published from here on is found in the slot.
-                    shard.insert(id, Slot::Loading(Loading { done: done.clone(), overtaken_by: None }), Slot::is_idle);
-                    let loader = Loader { hub: Arc::clone(self), id, report };
+                    shard.insert(
+                        id,
+                        Slot::Loading(Loading {
+                            done: done.clone(),
+                            overtaken_by: None,
+                        }),
+                        Slot::is_idle,
+                    );
+                    let loader = Loader {
+                        hub: Arc::clone(self),
+                        id,
+                        report,
+                    };
                     self.runtime.spawn(loader.run(load()));
                     self.misses.increment(1);
                     done

@@ -1,5 +1,16 @@
+//! payquery: has my payment gone through?
+//!
+//! A library with a thin binary (`main.rs`), so that tests drive the real thing. Modules import downwards only, in this
+//! order: `startup`, `cli`, `database`, then `telemetry`, `config`, `private_postgres`, then `http`, `service`, `hub`, `db`, `domain`.
+
+pub mod cli;
+pub mod config;
+pub mod database;
 pub mod db;
 pub mod domain;
 pub mod http;
 pub mod hub;
+pub mod private_postgres;
 pub mod service;
+pub mod startup;
+pub mod telemetry;

@@ -53,9 +53,8 @@ struct DatabaseTimes {
 
 impl Service {
     /// The installation's key for client secrets; made at the very first start.
-    pub async fn issuing_key(pool: &Pool) -> anyhow::Result<IssuingKey> {
-        let candidate = random_bytes(&SystemRandom::new());
-        Ok(issuing_keys::find_or_create(pool, &candidate).await?)
+    pub async fn issuing_key(pool: &Pool) -> Result<IssuingKey, DbError> {
+        issuing_keys::find_or_create(pool, &random_bytes(&SystemRandom::new())).await
     }
 
     /// Must be called within the runtime that is to talk to the database.
@@ -115,6 +114,8 @@ pub fn now() -> Timestamp {
 /// Bytes from the operating system's generator.
 pub(crate) fn random_bytes<const N: usize>(random: &SystemRandom) -> [u8; N] {
     let mut bytes = [0; N];
-    random.fill(&mut bytes).expect("the operating system has randomness to give, or nothing here is safe");
+    random
+        .fill(&mut bytes)
+        .expect("the operating system has randomness to give, or nothing here is safe");
     bytes
 }

@@ -27,11 +27,7 @@ pub struct ListedKey {
     pub revoked_at: Option<Timestamp>,
 }
 
-pub async fn insert(
-    executor: impl PgExecutor<'_>,
-    merchant: MerchantId,
-    key: &ApiKey,
-) -> Result<Uuid, DbError> {
+pub async fn insert(executor: impl PgExecutor<'_>, merchant: MerchantId, key: &ApiKey) -> Result<Uuid, DbError> {
     let id = Uuid::now_v7();
     sqlx::query!(
         "insert into api_keys (id, merchant_id, digest, hint) values ($1, $2, $3, $4)",
@@ -45,11 +41,27 @@ pub async fn insert(
     Ok(id)
 }
 
-/// The key with that digest, unless it is revoked.
-pub async fn find_active(
+/// Makes sure that the key opens: puts it in, or takes its revocation back.
+pub async fn insert_or_restore(
     executor: impl PgExecutor<'_>,
-    digest: &ApiKeyDigest,
-) -> Result<Option<ActiveKey>, DbError> {
+    merchant: MerchantId,
+    key: &ApiKey,
+) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into api_keys (id, merchant_id, digest, hint) values ($1, $2, $3, $4)
+         on conflict (digest) do update set revoked_at = null",
+        Uuid::now_v7(),
+        merchant.0,
+        &key.digest(),
+        key.hint(),
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// The key with that digest, unless it is revoked.
+pub async fn find_active(executor: impl PgExecutor<'_>, digest: &ApiKeyDigest) -> Result<Option<ActiveKey>, DbError> {
     let row = sqlx::query!(
         "select id, merchant_id from api_keys where digest = $1 and revoked_at is null",
         digest
@@ -63,10 +75,7 @@ pub async fn find_active(
 }
 
 /// All keys, or those of one merchant by name, oldest first.
-pub async fn list(
-    executor: impl PgExecutor<'_>,
-    merchant: Option<&str>,
-) -> Result<Vec<ListedKey>, DbError> {
+pub async fn list(executor: impl PgExecutor<'_>, merchant: Option<&str>) -> Result<Vec<ListedKey>, DbError> {
     let rows = sqlx::query!(
         "select k.id, m.name, k.hint, k.created_at, k.last_used_at, k.revoked_at
          from api_keys k join merchants m on m.id = k.merchant_id
@@ -120,11 +129,8 @@ const REVOCATION_OVERLAP_SECONDS: f64 = 60.0;
 
 /// Notes that these keys were used just now.
 pub async fn mark_used(executor: impl PgExecutor<'_>, key_ids: &[Uuid]) -> Result<(), DbError> {
-    sqlx::query!(
-        "update api_keys set last_used_at = now() where id = any($1)",
-        key_ids
-    )
-    .execute(executor)
-    .await?;
+    sqlx::query!("update api_keys set last_used_at = now() where id = any($1)", key_ids)
+        .execute(executor)
+        .await?;
     Ok(())
 }

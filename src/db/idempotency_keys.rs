@@ -15,11 +15,7 @@ pub struct FirstUse {
 
 /// Keeps every other request with this key waiting until the transaction ends. Two keys that share a hash wait for each
 /// other too, which does no harm.
-pub async fn lock(
-    connection: &mut PgConnection,
-    merchant: MerchantId,
-    key: &IdempotencyKey,
-) -> Result<(), DbError> {
+pub async fn lock(connection: &mut PgConnection, merchant: MerchantId, key: &IdempotencyKey) -> Result<(), DbError> {
     sqlx::query!(
         "select pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0)) as lock",
         merchant.0.to_string(),
@@ -43,14 +39,10 @@ pub async fn find(
     .fetch_optional(executor)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let status = u16::try_from(row.status)
-        .map_err(|_| DbError::Unreadable("negative HTTP status".into()))?;
+    let status = u16::try_from(row.status).map_err(|_| DbError::Unreadable("negative HTTP status".into()))?;
     Ok(Some(FirstUse {
         fingerprint: row.fingerprint,
-        answer: Answer {
-            status,
-            body: row.body,
-        },
+        answer: Answer { status, body: row.body },
     }))
 }
 

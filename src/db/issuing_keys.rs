@@ -6,10 +6,7 @@ use super::DbError;
 use crate::domain::client_secret::IssuingKey;
 
 /// The installation's key. `candidate` becomes it when there is none yet; the first replica to come wins.
-pub async fn find_or_create(
-    pool: &PgPool,
-    candidate: &[u8; IssuingKey::BYTES],
-) -> Result<IssuingKey, DbError> {
+pub async fn find_or_create(pool: &PgPool, candidate: &[u8; IssuingKey::BYTES]) -> Result<IssuingKey, DbError> {
     sqlx::query!(
         "insert into issuing_keys (key) values ($1) on conflict (id) do nothing",
         candidate

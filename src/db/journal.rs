@@ -60,10 +60,7 @@ pub struct Change {
 
 /// Applies changes to orders that still stand at the version before; says which were applied. The others were changed by
 /// somebody else meanwhile, and nothing is written for them. An order must not occur twice.
-pub async fn apply(
-    executor: impl PgExecutor<'_>,
-    changes: &[Change],
-) -> Result<Vec<OrderId>, DbError> {
+pub async fn apply(executor: impl PgExecutor<'_>, changes: &[Change]) -> Result<Vec<OrderId>, DbError> {
     let columns = ChangeColumns::of(changes);
     let applied = sqlx::query_scalar!(
         r#"with change as (
@@ -144,14 +141,10 @@ impl<'a> ChangeColumns<'a> {
                 .map(|order| order.transaction_id.as_ref().map(|id| id.as_str()))
                 .collect(),
             updated_at: orders().map(|order| order.updated_at.into()).collect(),
-            paid_at: orders()
-                .map(|order| order.paid_at.map(Into::into))
-                .collect(),
+            paid_at: orders().map(|order| order.paid_at.map(Into::into)).collect(),
             event_id: events().map(|event| event.id).collect(),
             kind: events().map(|event| event.kind.as_str()).collect(),
-            from_status: events()
-                .map(|event| event.from.map(|status| status.as_str()))
-                .collect(),
+            from_status: events().map(|event| event.from.map(|status| status.as_str())).collect(),
             source: events().map(|event| event.source.as_str()).collect(),
             data: events().map(|event| event.data.clone()).collect(),
         }

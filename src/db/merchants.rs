@@ -8,10 +8,7 @@ use crate::domain::order::MerchantId;
 use crate::domain::text::MerchantName;
 
 /// The merchant of that name; made when there is none.
-pub async fn find_or_create(
-    executor: impl PgExecutor<'_>,
-    name: &MerchantName,
-) -> Result<MerchantId, DbError> {
+pub async fn find_or_create(executor: impl PgExecutor<'_>, name: &MerchantName) -> Result<MerchantId, DbError> {
     // `do update` and not `do nothing`: so that the row comes back when it was there already.
     let id = sqlx::query_scalar!(
         "insert into merchants (id, name) values ($1, $2)

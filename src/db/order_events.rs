@@ -66,11 +66,7 @@ pub async fn list(
             merchant_id: MerchantId(row.merchant_id),
             out_trade_no: orders::read_text(row.out_trade_no)?,
             version: Version(row.version),
-            from: row
-                .from_status
-                .as_deref()
-                .map(orders::read_status)
-                .transpose()?,
+            from: row.from_status.as_deref().map(orders::read_status).transpose()?,
             to: orders::read_status(&row.to_status)?,
             source: Source::parse(&row.source)
                 .ok_or_else(|| DbError::Unreadable(format!("event source {:?}", row.source)))?,
@@ -79,10 +75,7 @@ pub async fn list(
             at: row.at.into(),
             data: row.data,
         };
-        Ok(LoggedEvent {
-            seq: row.seq,
-            event,
-        })
+        Ok(LoggedEvent { seq: row.seq, event })
     });
     events.collect()
 }

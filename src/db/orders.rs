@@ -127,10 +127,7 @@ pub async fn find_many(
 ///
 /// A range of creation times is a range of ids. An `out_trade_no` is looked up by its own index in a query of its own:
 /// beside the other conditions the planner would walk all of the merchant's orders.
-pub async fn list(
-    executor: impl PgExecutor<'_>,
-    filter: &OrderFilter,
-) -> Result<Vec<Order>, DbError> {
+pub async fn list(executor: impl PgExecutor<'_>, filter: &OrderFilter) -> Result<Vec<Order>, DbError> {
     let statuses: Vec<String> = filter.statuses.iter().map(ToString::to_string).collect();
     let from = filter.created.from.map(|at| OrderId::first_at(at).0);
     let to = filter.created.to.map(|at| OrderId::first_at(at).0);
@@ -177,10 +174,7 @@ pub async fn list(
 }
 
 /// Up to `limit` open orders whose time is up, locked for this transaction; those that another replica has are passed over.
-pub async fn claim_overdue(
-    executor: impl PgExecutor<'_>,
-    limit: i64,
-) -> Result<Vec<Order>, DbError> {
+pub async fn claim_overdue(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Order>, DbError> {
     let rows = select_orders!(
         "where status in ('pending', 'processing') and expires_at <= now()
          order by expires_at limit $1 for update skip locked",
@@ -201,10 +195,8 @@ impl TryFrom<OrderRow> for Order {
             id: OrderId(row.id),
             merchant_id: MerchantId(row.merchant_id),
             out_trade_no: read_text(row.out_trade_no)?,
-            amount: Amount::from_minor_units(row.amount)
-                .map_err(|error| unreadable("amount", error))?,
-            currency: Currency::parse(&row.currency)
-                .map_err(|error| unreadable("currency", error))?,
+            amount: Amount::from_minor_units(row.amount).map_err(|error| unreadable("amount", error))?,
+            currency: Currency::parse(&row.currency).map_err(|error| unreadable("currency", error))?,
             description: row.description.map(read_free_text).transpose()?,
             metadata: row.metadata.map(read_metadata).transpose()?,
             client_secret: ClientSecret::from_stored(row.client_secret),

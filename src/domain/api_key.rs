@@ -44,9 +44,7 @@ impl ApiKey {
     /// Checks form and checksum.
     pub fn parse(text: &str) -> Result<Self, ApiKeyError> {
         let rest = text.strip_prefix(PREFIX).ok_or(ApiKeyError)?;
-        if rest.len() != RANDOM_CHARS + CHECK_CHARS
-            || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        {
+        if rest.len() != RANDOM_CHARS + CHECK_CHARS || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(ApiKeyError);
         }
         let (body, check) = rest.split_at(RANDOM_CHARS);
@@ -93,19 +91,12 @@ mod tests {
 
     #[test]
     fn a_generated_key_is_read_back_and_a_mistyped_one_is_not() {
-        let key = ApiKey::generate(&std::array::from_fn(|i| u8::try_from(i * 2).unwrap_or(0)))
-            .expect("enough bytes");
+        let key = ApiKey::generate(&std::array::from_fn(|i| u8::try_from(i * 2).unwrap_or(0))).expect("enough bytes");
         assert_eq!(ApiKey::parse(key.expose()), Ok(key.clone()));
         assert_eq!(key.expose().len(), 42);
         let mistyped = key.expose().replacen('0', "1", 1);
         assert_eq!(ApiKey::parse(&mistyped), Err(ApiKeyError));
-        for junk in [
-            "",
-            "pqk_",
-            "pqs_abc",
-            &key.expose()[1..],
-            &format!("{}x", key.expose()),
-        ] {
+        for junk in ["", "pqk_", "pqs_abc", &key.expose()[1..], &format!("{}x", key.expose())] {
             assert_eq!(ApiKey::parse(junk), Err(ApiKeyError), "{junk}");
         }
     }

@@ -40,6 +40,16 @@ impl IssuingKey {
         tag
     }
 
+    /// Bytes that only this key makes, for another purpose; `round` makes others.
+    pub fn derive<const N: usize>(&self, purpose: &str, round: u32) -> [u8; N] {
+        let mut out = [0; N];
+        for (block, chunk) in out.chunks_mut(32).enumerate() {
+            let tag = hmac::sign(&self.0, format!("{purpose}/{round}/{block}").as_bytes());
+            chunk.copy_from_slice(&tag.as_ref()[..chunk.len()]);
+        }
+        out
+    }
+
     /// Whether `presented` was issued by this key for `order`. Takes the same time for every wrong secret of the right length.
     pub fn issued(&self, order: OrderId, presented: &str) -> bool {
         let mut bytes = [0; NONCE_BYTES + TAG_BYTES];
@@ -110,9 +120,7 @@ mod tests {
     fn a_secret_changed_in_any_character_is_refused() {
         let key = IssuingKey::new(&[7; 32]);
         let order = OrderId::generate();
-        let secret = ClientSecret::issue(&key, order, [1; 16])
-            .expose()
-            .to_owned();
+        let secret = ClientSecret::issue(&key, order, [1; 16]).expose().to_owned();
         for at in 0..secret.len() {
             let mut changed = secret.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
@@ -134,9 +142,6 @@ mod tests {
     fn debug_output_never_shows_a_secret() {
         let key = IssuingKey::new(&[7; 32]);
         let secret = ClientSecret::issue(&key, OrderId::generate(), [1; 16]);
-        assert_eq!(
-            format!("{secret:?} {key:?}"),
-            "ClientSecret(…) IssuingKey(…)"
-        );
+        assert_eq!(format!("{secret:?} {key:?}"), "ClientSecret(…) IssuingKey(…)");
     }
 }

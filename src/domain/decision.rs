@@ -92,36 +92,25 @@ fn find_contradiction(order: &Order, report: &Report) -> Option<Rejection> {
             reported: reported.get(),
         });
     }
-    if let Some(reported) = report
-        .currency
-        .filter(|currency| *currency != order.currency)
-    {
+    if let Some(reported) = report.currency.filter(|currency| *currency != order.currency) {
         return Some(Rejection::CurrencyMismatch {
             expected: order.currency.code(),
             reported: reported.code(),
         });
     }
-    if let Some(reported) = report
-        .refunded_amount
-        .filter(|refunded| *refunded > order.amount)
-    {
+    if let Some(reported) = report.refunded_amount.filter(|refunded| *refunded > order.amount) {
         return Some(Rejection::RefundExceedsAmount {
             amount: order.amount.get(),
             reported: reported.get(),
         });
     }
     // Before the payment each attempt has a transaction of its own; the one that paid is a fact.
-    let paid_by = order
-        .transaction_id
-        .as_ref()
-        .filter(|_| order.status.is_paid());
+    let paid_by = order.transaction_id.as_ref().filter(|_| order.status.is_paid());
     match (paid_by, &report.transaction_id) {
-        (Some(expected), Some(reported)) if expected != reported => {
-            Some(Rejection::TransactionMismatch {
-                expected: expected.to_string(),
-                reported: reported.to_string(),
-            })
-        }
+        (Some(expected), Some(reported)) if expected != reported => Some(Rejection::TransactionMismatch {
+            expected: expected.to_string(),
+            reported: reported.to_string(),
+        }),
         _ => None,
     }
 }
@@ -130,10 +119,7 @@ fn find_contradiction(order: &Order, report: &Report) -> Option<Rejection> {
 /// refunds. A lower sum is an older notice, sent again. Everything else was said before.
 fn repeat(order: &Order, report: &Report) -> Option<Order> {
     let refunded_amount = order.refunded_amount.max(reported_refunds(report));
-    let transaction_id = order
-        .transaction_id
-        .clone()
-        .or_else(|| report.transaction_id.clone());
+    let transaction_id = order.transaction_id.clone().or_else(|| report.transaction_id.clone());
     let news = refunded_amount != order.refunded_amount || transaction_id != order.transaction_id;
     news.then(|| Order {
         refunded_amount,
@@ -154,10 +140,7 @@ fn transition(order: &Order, to: Status, report: &Report, now: Timestamp) -> Ord
         reason: report.reason.clone(),
         late: order.late || (order.status == Status::Closed && to == Status::Succeeded),
         refunded_amount: order.refunded_amount.max(refunded_amount),
-        transaction_id: report
-            .transaction_id
-            .clone()
-            .or_else(|| order.transaction_id.clone()),
+        transaction_id: report.transaction_id.clone().or_else(|| order.transaction_id.clone()),
         paid_at: if to == Status::Succeeded {
             report.paid_at.or(Some(now))
         } else {
@@ -188,7 +171,10 @@ mod tests {
     use crate::domain::text::TransactionId;
 
     fn order(status: Status) -> Order {
-        Order { status, ..Order::sample() }
+        Order {
+            status,
+            ..Order::sample()
+        }
     }
 
     fn report(status: Status) -> Report {
@@ -235,10 +221,7 @@ mod tests {
                     let after = changed(decision);
                     assert_eq!((after.status, after.version.0), (to, 2), "{from} -> {to}");
                 } else {
-                    assert_eq!(
-                        decision,
-                        Decision::Rejected(Rejection::IllegalTransition { from, to })
-                    );
+                    assert_eq!(decision, Decision::Rejected(Rejection::IllegalTransition { from, to }));
                 }
             }
         }
@@ -246,27 +229,9 @@ mod tests {
 
     #[test]
     fn a_payment_after_closing_is_late_and_one_after_a_failed_try_is_not() {
-        assert!(
-            changed(decide(
-                &order(Status::Closed),
-                &report(Status::Succeeded),
-                now()
-            ))
-            .late
-        );
-        assert!(
-            !changed(decide(
-                &order(Status::Failed),
-                &report(Status::Succeeded),
-                now()
-            ))
-            .late
-        );
-        let late = changed(decide(
-            &order(Status::Closed),
-            &report(Status::Succeeded),
-            now(),
-        ));
+        assert!(changed(decide(&order(Status::Closed), &report(Status::Succeeded), now())).late);
+        assert!(!changed(decide(&order(Status::Failed), &report(Status::Succeeded), now())).late);
+        let late = changed(decide(&order(Status::Closed), &report(Status::Succeeded), now()));
         assert!(changed(decide(&late, &report(Status::Refunded), now())).late);
     }
 
@@ -277,26 +242,13 @@ mod tests {
             paid_at: Some(at),
             ..report(Status::Succeeded)
         };
+        assert_eq!(changed(decide(&order(Status::Pending), &told, now())).paid_at, Some(at));
         assert_eq!(
-            changed(decide(&order(Status::Pending), &told, now())).paid_at,
-            Some(at)
-        );
-        assert_eq!(
-            changed(decide(
-                &order(Status::Pending),
-                &report(Status::Succeeded),
-                now()
-            ))
-            .paid_at,
+            changed(decide(&order(Status::Pending), &report(Status::Succeeded), now())).paid_at,
             Some(now())
         );
         assert_eq!(
-            changed(decide(
-                &order(Status::Pending),
-                &report(Status::Closed),
-                now()
-            ))
-            .paid_at,
+            changed(decide(&order(Status::Pending), &report(Status::Closed), now())).paid_at,
             None
         );
     }
@@ -412,10 +364,7 @@ mod tests {
     fn an_order_expires_when_its_time_is_up_and_never_once_it_is_final() {
         let waiting = order(Status::Processing);
         assert_eq!(
-            expire(
-                &waiting,
-                Timestamp::from_unix_ms(waiting.expires_at.unix_ms() - 1)
-            ),
+            expire(&waiting, Timestamp::from_unix_ms(waiting.expires_at.unix_ms() - 1)),
             None
         );
         let closed = expire(&waiting, waiting.expires_at).expect("its time is up");
@@ -431,11 +380,7 @@ mod tests {
     #[test]
     fn an_orders_time_of_change_never_runs_backwards() {
         let ahead = order(Status::Pending);
-        let after = changed(decide(
-            &ahead,
-            &report(Status::Processing),
-            Timestamp::from_unix_ms(1),
-        ));
+        let after = changed(decide(&ahead, &report(Status::Processing), Timestamp::from_unix_ms(1)));
         assert_eq!(after.updated_at, ahead.updated_at);
     }
 }

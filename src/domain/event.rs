@@ -134,23 +134,11 @@ impl OrderEvent {
             accepted: false,
             reason: Some(code.to_owned()),
             at,
-            ..Self::accepted(
-                EventKind::Rejected,
-                order,
-                Some(order.status),
-                Source::Merchant,
-                data,
-            )
+            ..Self::accepted(EventKind::Rejected, order, Some(order.status), Source::Merchant, data)
         }
     }
 
-    fn accepted(
-        kind: EventKind,
-        order: &Order,
-        from: Option<Status>,
-        source: Source,
-        data: Value,
-    ) -> Self {
+    fn accepted(kind: EventKind, order: &Order, from: Option<Status>, source: Source, data: Value) -> Self {
         Self {
             id: Uuid::now_v7(),
             kind: kind.as_str().to_owned(),

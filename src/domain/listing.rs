@@ -74,10 +74,7 @@ impl<T> Page<T> {
     pub fn of(mut rows: Vec<T>, size: PageSize) -> Self {
         let has_more = rows.len() > size.get();
         rows.truncate(size.get());
-        Self {
-            items: rows,
-            has_more,
-        }
+        Self { items: rows, has_more }
     }
 }
 

@@ -71,16 +71,9 @@ mod tests {
 
     #[test]
     fn amounts_lie_between_one_and_what_json_keeps_exactly() {
-        assert_eq!(
-            Amount::from_minor_units(MAX_AMOUNT).map(Amount::get),
-            Ok(MAX_AMOUNT)
-        );
+        assert_eq!(Amount::from_minor_units(MAX_AMOUNT).map(Amount::get), Ok(MAX_AMOUNT));
         for units in [0, -1, MAX_AMOUNT + 1, i64::MIN, i64::MAX] {
-            assert_eq!(
-                Amount::from_minor_units(units),
-                Err(MoneyError::Amount),
-                "{units}"
-            );
+            assert_eq!(Amount::from_minor_units(units), Err(MoneyError::Amount), "{units}");
         }
     }
 

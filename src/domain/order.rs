@@ -99,10 +99,7 @@ impl Metadata {
     pub const MAX_BYTES: usize = 4096;
 
     pub fn new(object: Map<String, Value>) -> Result<Self, MetadataError> {
-        if object
-            .iter()
-            .any(|(key, value)| key.contains('\0') || holds_nul(value))
-        {
+        if object.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)) {
             return Err(MetadataError::Nul);
         }
         let metadata = Self(object);
@@ -129,9 +126,7 @@ fn holds_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(object) => object
-            .iter()
-            .any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
@@ -198,12 +193,7 @@ impl Expiry {
 
 impl Order {
     /// The order that `new` asks for, at its first version.
-    pub fn create(
-        id: OrderId,
-        merchant_id: MerchantId,
-        client_secret: ClientSecret,
-        new: NewOrder,
-    ) -> Self {
+    pub fn create(id: OrderId, merchant_id: MerchantId, client_secret: ClientSecret, new: NewOrder) -> Self {
         let created_at = id.created_at();
         Self {
             id,

@@ -31,21 +31,11 @@ pub struct StatusError;
 pub const TRANSITIONS: &[(Status, &[Status])] = &[
     (
         Status::Pending,
-        &[
-            Status::Processing,
-            Status::Succeeded,
-            Status::Failed,
-            Status::Closed,
-        ],
+        &[Status::Processing, Status::Succeeded, Status::Failed, Status::Closed],
     ),
     (
         Status::Processing,
-        &[
-            Status::Pending,
-            Status::Succeeded,
-            Status::Failed,
-            Status::Closed,
-        ],
+        &[Status::Pending, Status::Succeeded, Status::Failed, Status::Closed],
     ),
     (Status::Failed, &[Status::Succeeded]),
     (Status::Closed, &[Status::Succeeded]),
@@ -93,9 +83,7 @@ impl Status {
 
     /// Whether [`TRANSITIONS`] has the move from here to `next`.
     pub fn may_become(self, next: Self) -> bool {
-        TRANSITIONS
-            .iter()
-            .any(|(from, to)| *from == self && to.contains(&next))
+        TRANSITIONS.iter().any(|(from, to)| *from == self && to.contains(&next))
     }
 }
 
@@ -222,21 +210,14 @@ mod tests {
         ];
         for from in Status::ALL {
             for to in Status::ALL {
-                assert_eq!(
-                    from.may_become(to),
-                    allowed.contains(&(from, to)),
-                    "{from} -> {to}"
-                );
+                assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from} -> {to}");
             }
         }
     }
 
     #[test]
     fn every_status_but_pending_and_processing_is_final() {
-        let open: Vec<_> = Status::ALL
-            .into_iter()
-            .filter(|status| !status.is_final())
-            .collect();
+        let open: Vec<_> = Status::ALL.into_iter().filter(|status| !status.is_final()).collect();
         assert_eq!(open, [Status::Pending, Status::Processing]);
     }
 

@@ -106,11 +106,7 @@ mod tests {
             Err(TextError::TooLong { max: 64, len: 65 })
         );
         for text in ["a b", "订单", "a\n", "\u{0}"] {
-            assert_eq!(
-                OutTradeNo::parse(text),
-                Err(TextError::NotVisibleAscii),
-                "{text:?}"
-            );
+            assert_eq!(OutTradeNo::parse(text), Err(TextError::NotVisibleAscii), "{text:?}");
         }
     }
 
@@ -122,11 +118,7 @@ mod tests {
             Err(TextError::TooLong { max: 256, len: 257 })
         );
         for text in ["a\u{0}b", "a\nb", "\u{1b}[31m", "a\u{85}b"] {
-            assert_eq!(
-                Description::parse(text),
-                Err(TextError::Control),
-                "{text:?}"
-            );
+            assert_eq!(Description::parse(text), Err(TextError::Control), "{text:?}");
         }
     }
 }

@@ -13,9 +13,7 @@ pub struct Timestamp(DateTime<Utc>);
 
 /// The text is no RFC 3339 time that payquery can keep.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "must be an RFC 3339 time between the years 2000 and 9999, such as 2026-01-31T08:30:00.000Z"
-)]
+#[error("must be an RFC 3339 time between the years 2000 and 9999, such as 2026-01-31T08:30:00.000Z")]
 pub struct TimestampError;
 
 /// 2000-01-01T00:00:00Z. No payment that payquery hears of is older; a time before it is a unit mixed up (seconds, milliseconds) or a clock that was never set.

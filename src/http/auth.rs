@@ -34,19 +34,28 @@ impl FromRequest for Merchant {
             let door = request.app_data::<web::Data<Door>>().expect("every route has the door");
             let token = bearer_token(&request)?.ok_or(MISSING_KEY)?;
             let active = door.authenticate(&request, token).await?;
-            let allowance =
-                door.merchant_limiter.check(active.key_id, Cost::Full).map_err(ApiError::QuotaExceeded)?;
+            let allowance = door
+                .merchant_limiter
+                .check(active.key_id, Cost::Full)
+                .map_err(ApiError::QuotaExceeded)?;
             request.extensions_mut().insert::<Allowance>(allowance);
             Ok(Self(active.merchant_id))
         })
     }
 }
 
-const MISSING_KEY: ApiError = ApiError::Unauthorized { reason: "send the API key: Authorization: Bearer pqk_…" };
-const MISSING_CREDENTIALS: ApiError =
-    ApiError::Unauthorized { reason: "send the order's client secret or the API key: Authorization: Bearer …" };
-const WRONG_KEY: ApiError = ApiError::Unauthorized { reason: "this API key does not open; it is unknown, mistyped or revoked" };
-const WRONG_SCHEME: ApiError = ApiError::Unauthorized { reason: "only Authorization: Bearer is understood" };
+const MISSING_KEY: ApiError = ApiError::Unauthorized {
+    reason: "send the API key: Authorization: Bearer pqk_…",
+};
+const MISSING_CREDENTIALS: ApiError = ApiError::Unauthorized {
+    reason: "send the order's client secret or the API key: Authorization: Bearer …",
+};
+const WRONG_KEY: ApiError = ApiError::Unauthorized {
+    reason: "this API key does not open; it is unknown, mistyped or revoked",
+};
+const WRONG_SCHEME: ApiError = ApiError::Unauthorized {
+    reason: "only Authorization: Bearer is understood",
+};
 
 /// Who opened an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +77,11 @@ impl Door {
         let token = bearer_token(request)?.or(secret_in_query).ok_or(MISSING_CREDENTIALS)?;
         if token.starts_with(api_key::PREFIX) {
             let active = self.authenticate(request, token).await?;
-            let hot = self.service.open_with_key(id, active.merchant_id).await?.ok_or(ApiError::OrderNotFound)?;
+            let hot = self
+                .service
+                .open_with_key(id, active.merchant_id)
+                .await?
+                .ok_or(ApiError::OrderNotFound)?;
             return Ok((hot, Opener::Merchant(active.key_id)));
         }
         match self.service.open_with_secret(id, token).await? {
@@ -78,7 +91,9 @@ impl Door {
     }
 
     async fn authenticate(&self, request: &HttpRequest, token: &str) -> Result<ActiveKey, ApiError> {
-        let Ok(key) = ApiKey::parse(token) else { return Err(self.count_failure(request, WRONG_KEY)) };
+        let Ok(key) = ApiKey::parse(token) else {
+            return Err(self.count_failure(request, WRONG_KEY));
+        };
         if let Some(active) = self.service.known_keys.find(&key) {
             return Ok(active);
         }
@@ -101,7 +116,17 @@ impl Door {
 
 /// The token of `Authorization: Bearer` (RFC 6750 §2.1); None without the header.
 fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
-    let Some(value) = request.headers().get(AUTHORIZATION) else { return Ok(None) };
-    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(WRONG_SCHEME)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(Some(token.trim())) } else { Err(WRONG_SCHEME) }
+    let Some(value) = request.headers().get(AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or(WRONG_SCHEME)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(Some(token.trim()))
+    } else {
+        Err(WRONG_SCHEME)
+    }
 }

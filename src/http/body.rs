@@ -32,7 +32,11 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
 
 /// `application/json` and its kin (`…+json`), with any parameters.
 fn has_json_type(request: &HttpRequest) -> bool {
-    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let value = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
@@ -40,14 +44,18 @@ fn has_json_type(request: &HttpRequest) -> bool {
 fn explain_payload(error: &actix_web::Error) -> ApiError {
     match error.as_error::<PayloadError>() {
         Some(PayloadError::Overflow) => ApiError::BodyTooLarge,
-        _ => ApiError::BrokenBody { reason: "the body ended before it was complete, or is not encoded as announced".into() },
+        _ => ApiError::BrokenBody {
+            reason: "the body ended before it was complete, or is not encoded as announced".into(),
+        },
     }
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
-    reader.end().map_err(|error| ApiError::MalformedJson { reason: format!("the body goes on after the JSON value: {error}") })?;
+    reader.end().map_err(|error| ApiError::MalformedJson {
+        reason: format!("the body goes on after the JSON value: {error}"),
+    })?;
     Ok(value)
 }
 
@@ -56,18 +64,28 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
     let inner = error.inner();
     if !inner.is_data() {
-        return ApiError::MalformedJson { reason: format!("the body is not valid JSON: {inner}") };
+        return ApiError::MalformedJson {
+            reason: format!("the body is not valid JSON: {inner}"),
+        };
     }
     let text = inner.to_string();
     // serde_json ends its messages with the place; the field says that better.
-    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    let message = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(message, _)| message);
     let path = error.path().to_string();
-    for (prefix, reason) in [("missing field `", "is missing"), ("duplicate field `", "is given twice")] {
+    for (prefix, reason) in [
+        ("missing field `", "is missing"),
+        ("duplicate field `", "is given twice"),
+    ] {
         if let Some(name) = message.strip_prefix(prefix).and_then(|rest| rest.split('`').next()) {
             return ApiError::invalid(name, reason);
         }
     }
-    if let Some((name, expected)) = message.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, ")) {
+    if let Some((name, expected)) = message
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split_once("`, "))
+    {
         return ApiError::invalid(shortened(name), format!("is not known; {}", expected.replace('`', "")));
     }
     let field = if path == "." { "body" } else { &path };
@@ -77,7 +95,11 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
 /// What a stranger sent is repeated in part only.
 fn shortened(text: &str) -> String {
     const MAX_CHARS: usize = 200;
-    if text.chars().count() <= MAX_CHARS { text.to_owned() } else { text.chars().take(MAX_CHARS).chain(['…']).collect() }
+    if text.chars().count() <= MAX_CHARS {
+        text.to_owned()
+    } else {
+        text.chars().take(MAX_CHARS).chain(['…']).collect()
+    }
 }
 
 #[cfg(test)]
@@ -103,15 +125,47 @@ mod tests {
             (format!("{{{good}}} more"), "(json)", "goes on after"),
             ("[1]".into(), "out_trade_no", "not valid"),
             ("3".into(), "body", "not valid"),
-            (r#"{"out_trade_no":"a","currency":"CNY"}"#.into(), "amount", "is missing"),
+            (
+                r#"{"out_trade_no":"a","currency":"CNY"}"#.into(),
+                "amount",
+                "is missing",
+            ),
             (format!("{{{good},\"amount\":2}}"), "amount", "is given twice"),
-            (format!("{{{good},\"colour\":2}}"), "colour", "is not known; expected one of out_trade_no"),
-            (r#"{"out_trade_no":"a","amount":"1","currency":"CNY"}"#.into(), "amount", "invalid type: string"),
-            (r#"{"out_trade_no":"a","amount":1.5,"currency":"CNY"}"#.into(), "amount", "invalid type: floating point"),
-            (r#"{"out_trade_no":"a","amount":9e99,"currency":"CNY"}"#.into(), "amount", "invalid type: floating point"),
-            (r#"{"out_trade_no":"a","amount":99999999999999999999,"currency":"CNY"}"#.into(), "amount", "not valid"),
-            (r#"{"out_trade_no":7,"amount":1,"currency":"CNY"}"#.into(), "out_trade_no", "invalid type: integer"),
-            (format!("{{{good},\"metadata\":[]}}"), "metadata", "invalid type: sequence"),
+            (
+                format!("{{{good},\"colour\":2}}"),
+                "colour",
+                "is not known; expected one of out_trade_no",
+            ),
+            (
+                r#"{"out_trade_no":"a","amount":"1","currency":"CNY"}"#.into(),
+                "amount",
+                "invalid type: string",
+            ),
+            (
+                r#"{"out_trade_no":"a","amount":1.5,"currency":"CNY"}"#.into(),
+                "amount",
+                "invalid type: floating point",
+            ),
+            (
+                r#"{"out_trade_no":"a","amount":9e99,"currency":"CNY"}"#.into(),
+                "amount",
+                "invalid type: floating point",
+            ),
+            (
+                r#"{"out_trade_no":"a","amount":99999999999999999999,"currency":"CNY"}"#.into(),
+                "amount",
+                "not valid",
+            ),
+            (
+                r#"{"out_trade_no":7,"amount":1,"currency":"CNY"}"#.into(),
+                "out_trade_no",
+                "invalid type: integer",
+            ),
+            (
+                format!("{{{good},\"metadata\":[]}}"),
+                "metadata",
+                "invalid type: sequence",
+            ),
         ];
         for (body, field, reason) in cases {
             let (got_field, got_reason) = problem(&body);

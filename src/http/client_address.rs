@@ -9,8 +9,16 @@ use ipnet::IpNet;
 /// The client's address. Headers count only when the peer is a trusted proxy; they are read from the right, past trusted
 /// proxies, since whatever stands further left is the client's own say.
 pub fn of_request(request: &HttpRequest, trusted: &[IpNet]) -> IpAddr {
-    let peer = request.peer_addr().as_ref().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), SocketAddr::ip).to_canonical();
-    if is_trusted(peer, trusted) { behind_proxies(request.headers(), peer, trusted) } else { peer }
+    let peer = request
+        .peer_addr()
+        .as_ref()
+        .map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), SocketAddr::ip)
+        .to_canonical();
+    if is_trusted(peer, trusted) {
+        behind_proxies(request.headers(), peer, trusted)
+    } else {
+        peer
+    }
 }
 
 /// The part of an address that one client is taken to have: all of an IPv4 address, the /64 of an IPv6 one (RFC 6177: the
@@ -58,7 +66,10 @@ fn read_hops<'a>(
 fn read_forwarded_for(element: &str) -> Option<IpAddr> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("for").then(|| read_node(value.trim().trim_matches('"'))).flatten()
+        name.trim()
+            .eq_ignore_ascii_case("for")
+            .then(|| read_node(value.trim().trim_matches('"')))
+            .flatten()
     })
 }
 
@@ -71,7 +82,10 @@ fn read_node(node: &str) -> Option<IpAddr> {
         return Some(address.ip().to_canonical());
     }
     let bracketed = node.strip_prefix('[')?.strip_suffix(']')?;
-    bracketed.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
+    bracketed
+        .parse::<Ipv6Addr>()
+        .ok()
+        .map(|address| IpAddr::V6(address).to_canonical())
 }
 
 #[cfg(test)]
@@ -81,7 +95,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
-        let trusted: Vec<IpNet> = ["10.0.0.0/8", "::1/128"].iter().map(|net| net.parse().expect("a network")).collect();
+        let trusted: Vec<IpNet> = ["10.0.0.0/8", "::1/128"]
+            .iter()
+            .map(|net| net.parse().expect("a network"))
+            .collect();
         let mut request = TestRequest::default().peer_addr(peer.parse().expect("an address"));
         for (name, value) in headers {
             request = request.append_header((*name, *value));
@@ -100,18 +117,39 @@ mod tests {
         let peer = "10.0.0.1:1";
         assert_eq!(client(peer, &[]), "10.0.0.1");
         assert_eq!(client(peer, &[("x-forwarded-for", "198.51.100.7")]), "198.51.100.7");
-        assert_eq!(client(peer, &[("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.0.0.2")]), "198.51.100.7");
-        assert_eq!(client(peer, &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "198.51.100.7")]), "198.51.100.7");
-        assert_eq!(client(peer, &[("x-forwarded-for", "198.51.100.7:4711")]), "198.51.100.7");
-        assert_eq!(client(peer, &[("x-forwarded-for", "6.6.6.6, junk, 10.0.0.2")]), "10.0.0.2");
+        assert_eq!(
+            client(peer, &[("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.0.0.2")]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            client(
+                peer,
+                &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "198.51.100.7")]
+            ),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            client(peer, &[("x-forwarded-for", "198.51.100.7:4711")]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            client(peer, &[("x-forwarded-for", "6.6.6.6, junk, 10.0.0.2")]),
+            "10.0.0.2"
+        );
         assert_eq!(client(peer, &[("x-forwarded-for", "")]), "10.0.0.1");
     }
 
     #[test]
     fn forwarded_counts_where_there_is_no_x_forwarded_for() {
         let peer = "[::1]:1";
-        assert_eq!(client(peer, &[("forwarded", "for=198.51.100.7;proto=https")]), "198.51.100.7");
-        assert_eq!(client(peer, &[("forwarded", "for=6.6.6.6, For=\"[2001:db8::1]:443\"")]), "2001:db8::1");
+        assert_eq!(
+            client(peer, &[("forwarded", "for=198.51.100.7;proto=https")]),
+            "198.51.100.7"
+        );
+        assert_eq!(
+            client(peer, &[("forwarded", "for=6.6.6.6, For=\"[2001:db8::1]:443\"")]),
+            "2001:db8::1"
+        );
         assert_eq!(client(peer, &[("forwarded", "for=unknown")]), "::1");
         let both = [("forwarded", "for=6.6.6.6"), ("x-forwarded-for", "198.51.100.7")];
         assert_eq!(client(peer, &both), "198.51.100.7");

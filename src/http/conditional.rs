@@ -44,7 +44,10 @@ impl<'a> WritePrecondition<'a> {
     pub fn of(headers: &'a HeaderMap) -> Result<Self, ApiError> {
         for field in headers.get_all(header::IF_MATCH) {
             if !is_any(field.as_bytes()) && EntityTags(field.as_bytes()).any(|tag| tag.is_err()) {
-                return Err(ApiError::invalid("If-Match", "must be an entity tag such as \"3\", a list of them, or *"));
+                return Err(ApiError::invalid(
+                    "If-Match",
+                    "must be an entity tag such as \"3\", a list of them, or *",
+                ));
             }
         }
         Ok(Self(headers))
@@ -66,7 +69,10 @@ impl Precondition for WritePrecondition<'_> {
     fn allows(&self, version: Version) -> bool {
         let etag = format!("\"{version}\"");
         self.if_match_allows(etag.as_bytes())
-            && matches!(none_match(self.0, etag.as_bytes()), NoneMatch::Absent | NoneMatch::Differs)
+            && matches!(
+                none_match(self.0, etag.as_bytes()),
+                NoneMatch::Absent | NoneMatch::Differs
+            )
     }
 }
 
@@ -109,7 +115,9 @@ impl<'a> Iterator for EntityTags<'a> {
 fn read_tag(item: &[u8]) -> Option<(EntityTag<'_>, &[u8])> {
     let (weak, quoted) = item.strip_prefix(b"W/").map_or((false, item), |rest| (true, rest));
     let opaque = quoted.strip_prefix(b"\"")?;
-    let length = opaque.iter().position(|byte| !matches!(byte, 0x21 | 0x23..=0x7e | 0x80..))?;
+    let length = opaque
+        .iter()
+        .position(|byte| !matches!(byte, 0x21 | 0x23..=0x7e | 0x80..))?;
     if opaque[length] != b'"' {
         return None;
     }
@@ -154,7 +162,11 @@ mod tests {
             (&["\"*\""], NoneMatch::Differs),
         ];
         for (fields, expected) in cases {
-            assert_eq!(none_match(&headers(header::IF_NONE_MATCH, fields), b"\"3\""), *expected, "{fields:?}");
+            assert_eq!(
+                none_match(&headers(header::IF_NONE_MATCH, fields), b"\"3\""),
+                *expected,
+                "{fields:?}"
+            );
         }
     }
 
@@ -162,7 +174,9 @@ mod tests {
     fn if_match_compares_strongly_and_refuses_what_is_no_tag() {
         let allowed = |fields: &[&str]| {
             let map = headers(header::IF_MATCH, fields);
-            WritePrecondition::of(&map).map(|precondition| precondition.allows(Version(3))).ok()
+            WritePrecondition::of(&map)
+                .map(|precondition| precondition.allows(Version(3)))
+                .ok()
         };
         assert_eq!(allowed(&[]), Some(true));
         assert_eq!(allowed(&["\"3\""]), Some(true));
@@ -180,7 +194,11 @@ mod tests {
     fn a_report_is_refused_when_if_none_match_matches() {
         for (field, allowed) in [("*", false), ("\"3\"", false), ("\"2\"", true)] {
             let map = headers(header::IF_NONE_MATCH, &[field]);
-            assert_eq!(WritePrecondition::of(&map).expect("well-formed").allows(Version(3)), allowed, "{field}");
+            assert_eq!(
+                WritePrecondition::of(&map).expect("well-formed").allows(Version(3)),
+                allowed,
+                "{field}"
+            );
         }
     }
 

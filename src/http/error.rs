@@ -19,21 +19,36 @@ use crate::service::update::UpdateError;
 #[derive(Debug)]
 pub enum ApiError {
     /// A field of the body, a query parameter, a header or a part of the path is not as it must be.
-    Invalid { field: String, reason: String },
-    MalformedJson { reason: String },
+    Invalid {
+        field: String,
+        reason: String,
+    },
+    MalformedJson {
+        reason: String,
+    },
     UnsupportedMediaType,
     BodyTooLarge,
     /// The body did not arrive as it was announced.
-    BrokenBody { reason: String },
+    BrokenBody {
+        reason: String,
+    },
     /// No credentials, or an API key that does not open.
-    Unauthorized { reason: &'static str },
+    Unauthorized {
+        reason: &'static str,
+    },
     OrderNotFound,
     RouteNotFound,
-    MethodNotAllowed { allow: &'static str },
+    MethodNotAllowed {
+        allow: &'static str,
+    },
     Rejected(Rejection),
-    OutTradeNoTaken { id: OrderId },
+    OutTradeNoTaken {
+        id: OrderId,
+    },
     KeyReused,
-    PreconditionFailed { reason: String },
+    PreconditionFailed {
+        reason: String,
+    },
     Contended,
     QuotaExceeded(Box<Refusal>),
     Database(Arc<DbError>),
@@ -81,7 +96,10 @@ const RETRY_AFTER_OUTAGE: &str = "2";
 
 impl ApiError {
     pub fn invalid(field: impl Into<String>, reason: impl fmt::Display) -> Self {
-        Self::Invalid { field: field.into(), reason: reason.to_string() }
+        Self::Invalid {
+            field: field.into(),
+            reason: reason.to_string(),
+        }
     }
 
     fn describe(&self) -> (StatusCode, &'static str, &'static str) {
@@ -89,37 +107,57 @@ impl ApiError {
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_field", "A field is not valid"),
             Self::MalformedJson { .. } => (StatusCode::BAD_REQUEST, "malformed_json", "The body is not JSON"),
             Self::BrokenBody { .. } => (StatusCode::BAD_REQUEST, "broken_body", "The body did not arrive whole"),
-            Self::UnsupportedMediaType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body's type is not supported")
-            }
+            Self::UnsupportedMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The body's type is not supported",
+            ),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
-            Self::Unauthorized { .. } => (StatusCode::UNAUTHORIZED, "unauthorized", "Credentials are missing or wrong"),
+            Self::Unauthorized { .. } => (
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "Credentials are missing or wrong",
+            ),
             Self::OrderNotFound => (StatusCode::NOT_FOUND, "order_not_found", "There is no such order"),
-            Self::RouteNotFound => (StatusCode::NOT_FOUND, "route_not_found", "There is nothing at this path"),
-            Self::MethodNotAllowed { .. } => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here")
-            }
+            Self::RouteNotFound => (
+                StatusCode::NOT_FOUND,
+                "route_not_found",
+                "There is nothing at this path",
+            ),
+            Self::MethodNotAllowed { .. } => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "The method is not allowed here",
+            ),
             Self::Rejected(rejection) => (StatusCode::CONFLICT, rejection.code(), "The report was rejected"),
-            Self::OutTradeNoTaken { .. } => {
-                (StatusCode::CONFLICT, "out_trade_no_taken", "The out_trade_no belongs to another order")
-            }
+            Self::OutTradeNoTaken { .. } => (
+                StatusCode::CONFLICT,
+                "out_trade_no_taken",
+                "The out_trade_no belongs to another order",
+            ),
             Self::KeyReused => (
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "The idempotency key belongs to another request",
             ),
-            Self::PreconditionFailed { .. } => {
-                (StatusCode::PRECONDITION_FAILED, "precondition_failed", "The order has changed meanwhile")
-            }
+            Self::PreconditionFailed { .. } => (
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                "The order has changed meanwhile",
+            ),
             Self::Contended => (StatusCode::CONFLICT, "contended", "The order keeps changing"),
             Self::QuotaExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests"),
             Self::Database(error) => match **error {
-                DbError::Unavailable(_) => {
-                    (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", "The database is not available")
-                }
-                DbError::Refused(_) | DbError::Unreadable(_) => {
-                    (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong in the service")
-                }
+                DbError::Unavailable(_) => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "database_unavailable",
+                    "The database is not available",
+                ),
+                DbError::Refused(_) | DbError::Unreadable(_) => (
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal_error",
+                    "Something went wrong in the service",
+                ),
             },
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The service is stopping"),
         }
@@ -145,7 +183,10 @@ impl ApiError {
             Self::PreconditionFailed { reason } => reason.clone(),
             Self::Contended => "other reports kept coming first; read the order and decide anew".into(),
             Self::QuotaExceeded(refusal) => {
-                format!("the quota \"{}\" is used up; try again in {} s", refusal.policy_name, refusal.retry_after)
+                format!(
+                    "the quota \"{}\" is used up; try again in {} s",
+                    refusal.policy_name, refusal.retry_after
+                )
             }
             Self::Database(error) => match **error {
                 DbError::Unavailable(_) => "nothing was changed; try again in a moment".into(),
@@ -181,7 +222,16 @@ impl ApiError {
             _ => None,
         };
         let (detail, field) = (self.detail(), self.field());
-        Problem { type_uri, title, status: status.as_u16(), detail, code, field, violated_policies, request_id }
+        Problem {
+            type_uri,
+            title,
+            status: status.as_u16(),
+            detail,
+            code,
+            field,
+            violated_policies,
+            request_id,
+        }
     }
 
     /// What the client is not told but the logs are.
@@ -259,9 +309,11 @@ impl From<UpdateError> for ApiError {
     fn from(error: UpdateError) -> Self {
         match error {
             UpdateError::NotFound => Self::OrderNotFound,
-            UpdateError::VersionMismatch { current: Version(current) } => {
-                Self::PreconditionFailed { reason: format!("the order stands at version {current}; read it and decide anew") }
-            }
+            UpdateError::VersionMismatch {
+                current: Version(current),
+            } => Self::PreconditionFailed {
+                reason: format!("the order stands at version {current}; read it and decide anew"),
+            },
             UpdateError::Rejected(rejection) => Self::Rejected(rejection),
             UpdateError::Contended => Self::Contended,
             UpdateError::Database(error) => error.into(),

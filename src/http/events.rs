@@ -31,10 +31,25 @@ use crate::domain::listing::Cursor;
         (status = 503, response = super::openapi::Unavailable),
     )
 )]
-pub async fn list_events(merchant: Merchant, request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
+pub async fn list_events(
+    merchant: Merchant,
+    request: HttpRequest,
+    door: web::Data<Door>,
+) -> Result<HttpResponse, ApiError> {
     let id = routes::order_id(&request)?;
     let (after, size) = list::read::<LogQuery>(request.query_string())?.parse()?;
-    let page = door.service.list_events(merchant.0, id, after, size).await?.ok_or(ApiError::OrderNotFound)?;
-    let next = page.items.last().filter(|_| page.has_more).map(|event| Cursor::Event(event.seq).encode());
-    Ok(HttpResponse::Ok().json(EventListBody { data: page.items.iter().map(EventBody::of).collect(), next_cursor: next }))
+    let page = door
+        .service
+        .list_events(merchant.0, id, after, size)
+        .await?
+        .ok_or(ApiError::OrderNotFound)?;
+    let next = page
+        .items
+        .last()
+        .filter(|_| page.has_more)
+        .map(|event| Cursor::Event(event.seq).encode());
+    Ok(HttpResponse::Ok().json(EventListBody {
+        data: page.items.iter().map(EventBody::of).collect(),
+        next_cursor: next,
+    }))
 }

@@ -87,14 +87,23 @@ impl Limiter {
     /// A limit of that rate; None is no limit.
     pub fn new(name: &'static str, rate: Option<Rate>) -> Self {
         let refused = counter!("payquery_rate_limited_total", "policy" => name);
-        Self { name, quota: rate.map(|rate| KeyedQuota::new(name, rate)), refused }
+        Self {
+            name,
+            quota: rate.map(|rate| KeyedQuota::new(name, rate)),
+            refused,
+        }
     }
 
     /// Takes a request's cells from the key's quota.
     pub fn check(&self, key: impl Hash, cost: Cost) -> Result<Allowance, Box<Refusal>> {
-        let Some(quota) = &self.quota else { return Ok(Allowance(None)) };
+        let Some(quota) = &self.quota else {
+            return Ok(Allowance(None));
+        };
         match quota.take(quota.place_of(key), cost) {
-            Ok(remaining) => Ok(Allowance(Some((quota.policy.clone(), quota.header(self.name, remaining))))),
+            Ok(remaining) => Ok(Allowance(Some((
+                quota.policy.clone(),
+                quota.header(self.name, remaining),
+            )))),
             Err(wait) => {
                 self.refused.increment(1);
                 let retry_after = whole_seconds(wait).max(1);
@@ -145,7 +154,9 @@ impl KeyedQuota {
             crowded: AtomicBool::new(false),
         };
         if burst_cells <= MAX_READY_HEADERS {
-            this.ready = (0..=burst_cells).map(|remaining| this.write_header(name, remaining)).collect();
+            this.ready = (0..=burst_cells)
+                .map(|remaining| this.write_header(name, remaining))
+                .collect();
         }
         this
     }
@@ -153,7 +164,11 @@ impl KeyedQuota {
     /// A keyed hash that nobody outside can foresee; 64 bits, so that two keys hardly ever meet.
     fn place_of(&self, key: impl Hash) -> u64 {
         let place = self.hasher.hash_one(key);
-        if self.crowded.load(Ordering::Relaxed) { place % CROWD } else { place }
+        if self.crowded.load(Ordering::Relaxed) {
+            place % CROWD
+        } else {
+            place
+        }
     }
 
     /// The remaining cells, or how long until there are enough.
@@ -167,7 +182,10 @@ impl KeyedQuota {
     }
 
     fn header(&self, name: &str, remaining: u32) -> HeaderValue {
-        self.ready.get(remaining as usize).cloned().unwrap_or_else(|| self.write_header(name, remaining))
+        self.ready
+            .get(remaining as usize)
+            .cloned()
+            .unwrap_or_else(|| self.write_header(name, remaining))
     }
 
     /// `r`: full answers left; `t`: seconds until the quota is full again.
@@ -208,18 +226,28 @@ mod tests {
             let allowance = limiter.check("key", Cost::Full).expect("within the burst");
             let (policy, limit) = allowance.0.expect("there is a limit");
             assert_eq!(policy, "\"poll\";q=3;w=30");
-            assert!(limit.to_str().expect("ascii").starts_with(&format!("\"poll\";r={left};t=")), "{limit:?}");
+            assert!(
+                limit
+                    .to_str()
+                    .expect("ascii")
+                    .starts_with(&format!("\"poll\";r={left};t=")),
+                "{limit:?}"
+            );
         }
         let refusal = limiter.check("key", Cost::Full).expect_err("the burst is used up");
         assert_eq!(refusal.retry_after, 10);
         assert_eq!(refusal.limit, "\"poll\";r=0;t=10");
-        limiter.check("another key", Cost::Full).expect("has a quota of its own");
+        limiter
+            .check("another key", Cost::Full)
+            .expect("has a quota of its own");
     }
 
     #[test]
     fn cheap_requests_may_come_twice_as_often() {
         let limiter = limiter(0.001, 5);
-        let allowed = (0..100).take_while(|_| limiter.check("key", Cost::Cheap).is_ok()).count();
+        let allowed = (0..100)
+            .take_while(|_| limiter.check("key", Cost::Cheap).is_ok())
+            .count();
         assert_eq!(allowed, 10);
     }
 
@@ -240,7 +268,10 @@ mod tests {
         slow.check("key", Cost::Full).expect("within the burst");
         let start = std::time::Instant::now();
         while limiter.drop_idle_keys() > 0 {
-            assert!(start.elapsed() < Duration::from_secs(5), "a microsecond's quota is full again by now");
+            assert!(
+                start.elapsed() < Duration::from_secs(5),
+                "a microsecond's quota is full again by now"
+            );
         }
         assert_eq!(slow.drop_idle_keys(), 1);
     }

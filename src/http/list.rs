@@ -59,7 +59,10 @@ pub fn read<T: for<'de> Deserialize<'de>>(query: &str) -> Result<T, ApiError> {
         if message.starts_with("duplicate") {
             ApiError::invalid(name, "is given twice")
         } else {
-            let expected = message.split_once("expected ").map_or("", |(_, expected)| expected).replace('`', "");
+            let expected = message
+                .split_once("expected ")
+                .map_or("", |(_, expected)| expected)
+                .replace('`', "");
             ApiError::invalid(name, format!("is not a parameter of this list; it takes {expected}"))
         }
     })
@@ -97,10 +100,14 @@ type Named = (&'static str, Option<String>);
 
 fn parse_range(from: Named, to: Named) -> Result<TimeRange, ApiError> {
     let parse = |(name, text): Named| {
-        text.map(|text| Timestamp::parse(&text).map_err(|error| ApiError::invalid(name, error))).transpose()
+        text.map(|text| Timestamp::parse(&text).map_err(|error| ApiError::invalid(name, error)))
+            .transpose()
     };
     let end = to.0;
-    let range = TimeRange { from: parse(from)?, to: parse(to)? };
+    let range = TimeRange {
+        from: parse(from)?,
+        to: parse(to)?,
+    };
     if let (Some(from), Some(to)) = (range.from, range.to)
         && from > to
     {
@@ -113,9 +120,12 @@ fn parse_cursor<T, E: std::fmt::Display>(
     text: Option<&str>,
     decode: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Option<T>, ApiError> {
-    text.map(|text| decode(text).map_err(|error| ApiError::invalid("cursor", error))).transpose()
+    text.map(|text| decode(text).map_err(|error| ApiError::invalid("cursor", error)))
+        .transpose()
 }
 
 fn parse_limit(text: Option<&str>) -> Result<PageSize, ApiError> {
-    text.map_or(Ok(PageSize::DEFAULT), |text| PageSize::parse(text).map_err(|error| ApiError::invalid("limit", error)))
+    text.map_or(Ok(PageSize::DEFAULT), |text| {
+        PageSize::parse(text).map_err(|error| ApiError::invalid("limit", error))
+    })
 }

@@ -49,10 +49,16 @@ macro_rules! problem_response {
     };
 }
 
-problem_response!(BadRequest, "A field, parameter, header or the path is not as it must be; `field` says which");
+problem_response!(
+    BadRequest,
+    "A field, parameter, header or the path is not as it must be; `field` says which"
+);
 problem_response!(Unauthorized, "Credentials are missing, or the API key does not open", "WWW-Authenticate": String = "Bearer");
 problem_response!(NotFound, "There is no such order, or these credentials do not open it");
-problem_response!(Rejected, "The report was rejected: `illegal_transition`, `amount_mismatch`, `currency_mismatch`, `transaction_mismatch`, `refund_exceeds_amount`; or the order keeps changing: `contended`");
+problem_response!(
+    Rejected,
+    "The report was rejected: `illegal_transition`, `amount_mismatch`, `currency_mismatch`, `transaction_mismatch`, `refund_exceeds_amount`; or the order keeps changing: `contended`"
+);
 problem_response!(PreconditionFailed, "The order has changed meanwhile");
 problem_response!(BodyTooLarge, "The body has more than 64 KiB");
 problem_response!(UnsupportedMediaType, "The body is not declared as JSON");
@@ -72,7 +78,12 @@ struct Credentials;
 impl Modify for Credentials {
     fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
         let bearer = |text: &str| {
-            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
+            SecurityScheme::Http(
+                HttpBuilder::new()
+                    .scheme(HttpAuthScheme::Bearer)
+                    .description(Some(text))
+                    .build(),
+            )
         };
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("api_key", bearer("The merchant's API key, pqk_…"));
@@ -81,7 +92,10 @@ impl Modify for Credentials {
             "client_secret",
             "The same, where a client cannot set headers. It may then stand in a proxy's log",
         );
-        components.add_security_scheme("client_secret_in_query", SecurityScheme::ApiKey(ApiKey::Query(in_query)));
+        components.add_security_scheme(
+            "client_secret_in_query",
+            SecurityScheme::ApiKey(ApiKey::Query(in_query)),
+        );
     }
 }
 
@@ -90,9 +104,14 @@ pub fn document() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }
 
-static RENDERED: LazyLock<String> =
-    LazyLock::new(|| document().to_json().expect("a tree of texts and numbers always serialises"));
+static RENDERED: LazyLock<String> = LazyLock::new(|| {
+    document()
+        .to_json()
+        .expect("a tree of texts and numbers always serialises")
+});
 
 pub(super) async fn get_document() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(RENDERED.as_str())
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(RENDERED.as_str())
 }

@@ -31,7 +31,9 @@ pub struct Health {
     responses((status = 200, description = "It is", body = Health))
 )]
 pub async fn get_health() -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Health { status: "ok" })
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(Health { status: "ok" })
 }
 
 #[utoipa::path(
@@ -51,8 +53,11 @@ pub async fn get_readiness(door: web::Data<Door>) -> Result<HttpResponse, ApiErr
         return Err(ApiError::Stopping);
     }
     let ping = tokio::time::timeout(PING_TIMEOUT, door.service.ping());
-    ping.await.unwrap_or_else(|_| Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)))?;
-    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(Health { status: "ready" }))
+    ping.await
+        .unwrap_or_else(|_| Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(Health { status: "ready" }))
 }
 
 #[utoipa::path(
@@ -67,5 +72,7 @@ pub async fn get_readiness(door: web::Data<Door>) -> Result<HttpResponse, ApiErr
 pub async fn get_metrics(door: web::Data<Door>) -> HttpResponse {
     door.sizes.hot_orders.set(door.service.hub.len() as f64);
     let text = PrometheusHandle::render(&door.prometheus);
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text)
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(text)
 }

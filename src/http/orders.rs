@@ -65,7 +65,10 @@ fn render(created: &Created) -> Answer {
         Created::New(order) => (StatusCode::CREATED, order),
         Created::Already(order) => (StatusCode::OK, order),
     };
-    Answer { status: status.as_u16(), body: order_json(order) }
+    Answer {
+        status: status.as_u16(),
+        body: order_json(order),
+    }
 }
 
 /// What the headers of an answer need of its body.
@@ -90,12 +93,19 @@ fn write_creation(answer: Answer) -> Result<HttpResponse, ApiError> {
 
 /// The key as a structured String (quoted, RFC 9651 §3.3.3), or bare as most clients send it.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
     let invalid = |reason: &dyn std::fmt::Display| ApiError::invalid("Idempotency-Key", reason);
-    let text = value.to_str().map_err(|_| invalid(&"must be visible ASCII characters without spaces"))?.trim();
+    let text = value
+        .to_str()
+        .map_err(|_| invalid(&"must be visible ASCII characters without spaces"))?
+        .trim();
     let bare = match text.strip_prefix('"') {
         Some(rest) => {
-            let inner = rest.strip_suffix('"').ok_or_else(|| invalid(&"has an opening quote and no closing one"))?;
+            let inner = rest
+                .strip_suffix('"')
+                .ok_or_else(|| invalid(&"has an opening quote and no closing one"))?;
             inner.replace("\\\"", "\"").replace("\\\\", "\\")
         }
         None => text.to_owned(),
@@ -124,7 +134,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
         (status = 503, response = super::openapi::Unavailable),
     )
 )]
-pub async fn get_by_id(merchant: Merchant, request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
+pub async fn get_by_id(
+    merchant: Merchant,
+    request: HttpRequest,
+    door: web::Data<Door>,
+) -> Result<HttpResponse, ApiError> {
     let name = OrderName::Id(routes::order_id(&request)?);
     read(merchant, &request, &door, &name).await
 }
@@ -160,8 +174,17 @@ pub async fn get_by_out_trade_no(
     read(merchant, &request, &door, &name).await
 }
 
-async fn read(merchant: Merchant, request: &HttpRequest, door: &Door, name: &OrderName) -> Result<HttpResponse, ApiError> {
-    let order = door.service.find_order(merchant.0, name).await?.ok_or(ApiError::OrderNotFound)?;
+async fn read(
+    merchant: Merchant,
+    request: &HttpRequest,
+    door: &Door,
+    name: &OrderName,
+) -> Result<HttpResponse, ApiError> {
+    let order = door
+        .service
+        .find_order(merchant.0, name)
+        .await?
+        .ok_or(ApiError::OrderNotFound)?;
     let etag = format!("\"{}\"", order.version);
     match none_match(request.headers(), etag.as_bytes()) {
         NoneMatch::Matches | NoneMatch::Any => Ok(HttpResponse::NotModified()
@@ -204,10 +227,17 @@ fn order_json(order: &Order) -> String {
 pub async fn list(merchant: Merchant, request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
     let query: OrderQuery = list::read(request.query_string())?;
     let page = door.service.list_orders(&query.parse(merchant.0)?).await?;
-    let next = page.items.last().filter(|_| page.has_more).map(|order| Cursor::Order(order.id).encode());
+    let next = page
+        .items
+        .last()
+        .filter(|_| page.has_more)
+        .map(|order| Cursor::Order(order.id).encode());
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))
-        .json(OrderListBody { data: page.items.iter().map(OrderBody::of).collect(), next_cursor: next }))
+        .json(OrderListBody {
+            data: page.items.iter().map(OrderBody::of).collect(),
+            next_cursor: next,
+        }))
 }
 
 #[cfg(test)]
@@ -230,7 +260,10 @@ mod tests {
         assert_eq!(key("\"abc\"").ok(), Some(Some("abc".into())));
         assert_eq!(key(r#""a\"b\\c""#).ok(), Some(Some(r#"a"b\c"#.into())));
         for bad in ["", "\"\"", "\"abc", "a b", "\u{e9}", &"x".repeat(256)] {
-            assert!(matches!(key(bad), Err(ApiError::Invalid { field, .. }) if field == "Idempotency-Key"), "{bad}");
+            assert!(
+                matches!(key(bad), Err(ApiError::Invalid { field, .. }) if field == "Idempotency-Key"),
+                "{bad}"
+            );
         }
     }
 

@@ -65,7 +65,9 @@ impl Pace {
             load: AtomicU8::new(Load::Normal as u8),
             processors: processors.max(1),
             last_sample: Mutex::new((Instant::now(), processor_time())),
-            ready: (0..=MAX_INTERVAL).map(|seconds| HeaderValue::from(u64::from(seconds))).collect(),
+            ready: (0..=MAX_INTERVAL)
+                .map(|seconds| HeaderValue::from(u64::from(seconds)))
+                .collect(),
         }
     }
 
@@ -90,7 +92,11 @@ impl Pace {
     /// The header for an order created at `created_at`. A poller that wanted to be held and could not be is asked to wait at
     /// least as long as under load: it would otherwise come back at once.
     pub fn header(&self, created_at: Timestamp, now: Timestamp, degraded: bool) -> HeaderValue {
-        let load = if degraded { self.load().max(Load::Busy) } else { self.load() };
+        let load = if degraded {
+            self.load().max(Load::Busy)
+        } else {
+            self.load()
+        };
         let seconds = interval(now.since(created_at).num_seconds(), load);
         self.ready[seconds as usize].clone()
     }
@@ -98,14 +104,20 @@ impl Pace {
 
 /// Seconds between polls of an order of that age in seconds; at most [`MAX_INTERVAL`].
 fn interval(age: i64, load: Load) -> u32 {
-    let (_, seconds) = LADDER.into_iter().find(|(until, _)| age < *until).unwrap_or(LADDER[LADDER.len() - 1]);
+    let (_, seconds) = LADDER
+        .into_iter()
+        .find(|(until, _)| age < *until)
+        .unwrap_or(LADDER[LADDER.len() - 1]);
     (seconds * load.stretch()).min(MAX_INTERVAL)
 }
 
 /// Time that the processors have spent on this process.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 #[cfg(test)]
@@ -119,7 +131,11 @@ mod tests {
         assert_eq!(paces(Load::Normal), [2, 2, 5, 5, 10, 10, 30, 30]);
         assert_eq!(paces(Load::Busy), [4, 4, 10, 10, 20, 20, 60, 60]);
         assert_eq!(paces(Load::Strained), [8, 8, 20, 20, 40, 40, 60, 60]);
-        assert_eq!(interval(-5, Load::Normal), 2, "a clock that is ahead makes an order young, not old");
+        assert_eq!(
+            interval(-5, Load::Normal),
+            2,
+            "a clock that is ahead makes an order young, not old"
+        );
     }
 
     #[test]
@@ -138,6 +154,10 @@ mod tests {
         let many = Pace::new(1_000_000);
         many.sample(0);
         assert_eq!(many.header(created, now, false), "2");
-        assert_eq!(many.header(created, now, true), "4", "a degraded hold is asked to slow down");
+        assert_eq!(
+            many.header(created, now, true),
+            "4",
+            "a degraded hold is asked to slow down"
+        );
     }
 }

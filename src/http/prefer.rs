@@ -4,7 +4,10 @@ use actix_web::http::header::HeaderMap;
 
 /// The seconds of the first `wait` preference. What cannot be understood is passed over, as RFC 7240 §2 asks.
 pub fn wait_seconds(headers: &HeaderMap) -> Option<u32> {
-    headers.get_all("prefer").filter_map(|field| field.to_str().ok()).find_map(wait_in)
+    headers
+        .get_all("prefer")
+        .filter_map(|field| field.to_str().ok())
+        .find_map(wait_in)
 }
 
 /// Preferences stand between commas, each with parameters after a semicolon that mean nothing for `wait`.
@@ -16,7 +19,10 @@ fn wait_in(field: &str) -> Option<u32> {
             return None;
         }
         let value = value.trim();
-        let value = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
+        let value = value
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'))
+            .unwrap_or(value);
         read_seconds(value)
     })
 }

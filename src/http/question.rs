@@ -54,18 +54,31 @@ fn set_once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), ApiErro
 }
 
 fn read_wait(text: &str) -> Result<u32, ApiError> {
-    prefer::read_seconds(text)
-        .ok_or_else(|| ApiError::invalid("wait", "must be a whole number of seconds, 0 or more (more than 55 counts as 55)"))
+    prefer::read_seconds(text).ok_or_else(|| {
+        ApiError::invalid(
+            "wait",
+            "must be a whole number of seconds, 0 or more (more than 55 counts as 55)",
+        )
+    })
 }
 
 fn read_version(text: &str) -> Result<Version, ApiError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let version = digits.then(|| text.parse().ok()).flatten();
-    version.map(Version).ok_or_else(|| ApiError::invalid("since_version", "must be the version of a status document, a whole number"))
+    version.map(Version).ok_or_else(|| {
+        ApiError::invalid(
+            "since_version",
+            "must be the version of a status document, a whole number",
+        )
+    })
 }
 
 fn read_until(text: &str) -> Result<bool, ApiError> {
-    if text == "final" { Ok(true) } else { Err(ApiError::invalid("until", "takes one value: final")) }
+    if text == "final" {
+        Ok(true)
+    } else {
+        Err(ApiError::invalid("until", "takes one value: final"))
+    }
 }
 
 #[cfg(test)]
@@ -80,19 +93,39 @@ mod tests {
 
     #[test]
     fn waits_are_clamped_and_what_is_no_wait_is_refused() {
-        for (query, wait) in [("", 0), ("wait=0", 0), ("wait=25", 25), ("wait=56", 55), ("wait=99999999999999999999", 55)] {
+        for (query, wait) in [
+            ("", 0),
+            ("wait=0", 0),
+            ("wait=25", 25),
+            ("wait=56", 55),
+            ("wait=99999999999999999999", 55),
+        ] {
             assert_eq!(read(query).map(|question| question.wait).ok(), Some(wait), "{query}");
         }
         for query in ["wait=", "wait=abc", "wait=-1", "wait=1.5", "wait=%2B1", "wait=1&wait=2"] {
-            assert!(matches!(read(query), Err(ApiError::Invalid { field, .. }) if field == "wait"), "{query}");
+            assert!(
+                matches!(read(query), Err(ApiError::Invalid { field, .. }) if field == "wait"),
+                "{query}"
+            );
         }
     }
 
     #[test]
     fn versions_and_until_are_checked() {
-        assert_eq!(read("since_version=3").map(|question| question.since_version).ok(), Some(Some(Version(3))));
-        for query in ["since_version=", "since_version=x", "since_version=-1", "since_version=99999999999999999999"] {
-            assert!(matches!(read(query), Err(ApiError::Invalid { field, .. }) if field == "since_version"), "{query}");
+        assert_eq!(
+            read("since_version=3").map(|question| question.since_version).ok(),
+            Some(Some(Version(3)))
+        );
+        for query in [
+            "since_version=",
+            "since_version=x",
+            "since_version=-1",
+            "since_version=99999999999999999999",
+        ] {
+            assert!(
+                matches!(read(query), Err(ApiError::Invalid { field, .. }) if field == "since_version"),
+                "{query}"
+            );
         }
         assert!(read("until=final").is_ok_and(|question| question.until_final));
         assert!(matches!(read("until=paid"), Err(ApiError::Invalid { field, .. }) if field == "until"));

@@ -93,6 +93,9 @@ async fn report(
     body: ReportBody,
 ) -> Result<HttpResponse, ApiError> {
     let precondition = WritePrecondition::of(request.headers())?;
-    let order = door.service.update(merchant.0, name, &body.parse()?, &precondition).await?;
+    let order = door
+        .service
+        .update(merchant.0, name, &body.parse()?, &precondition)
+        .await?;
     Ok(write_order(&order))
 }

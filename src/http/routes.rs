@@ -31,13 +31,25 @@ pub struct Route {
 pub fn table() -> Vec<Route> {
     let route = |path, allow, add| Route { path, allow, add };
     vec![
-        route("/v1/orders", "GET, HEAD, POST", |r| readable(r, orders::list).route(web::post().to(orders::create))),
-        route("/v1/orders/statuses", "POST", |r| r.route(web::post().to(statuses::get_statuses))),
-        route("/v1/orders/out-trade-no/{no}", "GET, HEAD", |r| readable(r, orders::get_by_out_trade_no)),
-        route("/v1/orders/out-trade-no/{no}/status", "PUT", |r| r.route(web::put().to(report::by_out_trade_no))),
+        route("/v1/orders", "GET, HEAD, POST", |r| {
+            readable(r, orders::list).route(web::post().to(orders::create))
+        }),
+        route("/v1/orders/statuses", "POST", |r| {
+            r.route(web::post().to(statuses::get_statuses))
+        }),
+        route("/v1/orders/out-trade-no/{no}", "GET, HEAD", |r| {
+            readable(r, orders::get_by_out_trade_no)
+        }),
+        route("/v1/orders/out-trade-no/{no}/status", "PUT", |r| {
+            r.route(web::put().to(report::by_out_trade_no))
+        }),
         route("/v1/orders/{id}", "GET, HEAD", |r| readable(r, orders::get_by_id)),
-        route(STATUS, "GET, HEAD, PUT", |r| readable(r, status::get_status).route(web::put().to(report::by_id))),
-        route("/v1/orders/{id}/events", "GET, HEAD", |r| readable(r, events::list_events)),
+        route(STATUS, "GET, HEAD, PUT", |r| {
+            readable(r, status::get_status).route(web::put().to(report::by_id))
+        }),
+        route("/v1/orders/{id}/events", "GET, HEAD", |r| {
+            readable(r, events::list_events)
+        }),
         route(HEALTHZ, "GET, HEAD", |r| readable(r, operations::get_health)),
         route(READYZ, "GET, HEAD", |r| readable(r, operations::get_readiness)),
         route(METRICS, "GET, HEAD", |r| readable(r, operations::get_metrics)),
@@ -69,7 +81,9 @@ where
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    resource.route(web::get().to(handler.clone())).route(web::head().to(handler))
+    resource
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
 }
 
 /// Pages of these origins may ask for a status and read every header of the answer. No cookies are involved: whoever has the
@@ -77,9 +91,20 @@ where
 fn cors(origins: &CorsOrigins) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD"])
-        .allowed_headers([header::AUTHORIZATION, header::IF_NONE_MATCH, header::ACCEPT, header::CACHE_CONTROL])
+        .allowed_headers([
+            header::AUTHORIZATION,
+            header::IF_NONE_MATCH,
+            header::ACCEPT,
+            header::CACHE_CONTROL,
+        ])
         .allowed_headers(["prefer", "last-event-id", "x-request-id"])
-        .expose_headers(["etag", "x-poll-interval", "retry-after", "ratelimit", "ratelimit-policy"])
+        .expose_headers([
+            "etag",
+            "x-poll-interval",
+            "retry-after",
+            "ratelimit",
+            "ratelimit-policy",
+        ])
         .expose_headers(["preference-applied", "x-request-id", "date"])
         .max_age(86_400);
     match origins {
@@ -89,7 +114,9 @@ fn cors(origins: &CorsOrigins) -> Cors {
 }
 
 async fn to_docs() -> HttpResponse {
-    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+    HttpResponse::PermanentRedirect()
+        .insert_header((header::LOCATION, "/docs/"))
+        .finish()
 }
 
 /// The order id in the path.

@@ -48,12 +48,20 @@ const OUTCOMES: [&str; 5] = ["success", "not_modified", "client_error", "limited
 
 impl RouteMetrics {
     pub fn new() -> Self {
-        let routes = routes::table().into_iter().map(|route| (route.path, RouteCounters::new(route.path)));
-        Self { routes: routes.collect(), unmatched: RouteCounters::new(UNMATCHED) }
+        let routes = routes::table()
+            .into_iter()
+            .map(|route| (route.path, RouteCounters::new(route.path)));
+        Self {
+            routes: routes.collect(),
+            unmatched: RouteCounters::new(UNMATCHED),
+        }
     }
 
     fn of(&self, request: &HttpRequest) -> &RouteCounters {
-        request.match_name().and_then(|name| self.routes.get(name)).unwrap_or(&self.unmatched)
+        request
+            .match_name()
+            .and_then(|name| self.routes.get(name))
+            .unwrap_or(&self.unmatched)
     }
 }
 
@@ -62,7 +70,11 @@ impl RouteCounters {
         let outcomes =
             OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
         let seconds = (route != STATUS).then(|| histogram!("payquery_http_seconds", "route" => route));
-        Self { route, outcomes, seconds }
+        Self {
+            route,
+            outcomes,
+            seconds,
+        }
     }
 
     fn count(&self, status: StatusCode, start: Instant) {
@@ -89,14 +101,21 @@ fn request_id(request: &HttpRequest) -> RequestId {
     if let Some(id) = request.extensions().get::<RequestId>() {
         return id.clone();
     }
-    let given = request.headers().get(&X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(|id| is_printable_id(id));
+    let given = request
+        .headers()
+        .get(&X_REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| is_printable_id(id));
     let id = RequestId(given.map_or_else(|| format!("{:032x}", fastrand::u128(..)).into(), Into::into));
     request.extensions_mut().insert(id.clone());
     id
 }
 
 fn is_printable_id(id: &str) -> bool {
-    (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    (1..=128).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
 impl<S> Transform<S, ServiceRequest> for RequestScope
@@ -110,7 +129,10 @@ where
     type Future = Ready<Result<Scoped<S>, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(Scoped { inner, door: Arc::clone(&self.0) }))
+        ready(Ok(Scoped {
+            inner,
+            door: Arc::clone(&self.0),
+        }))
     }
 }
 
@@ -134,7 +156,11 @@ where
     }
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        ScopedFuture { door: Arc::clone(&self.door), start: Instant::now(), inner: self.inner.call(request) }
+        ScopedFuture {
+            door: Arc::clone(&self.door),
+            start: Instant::now(),
+            inner: self.inner.call(request),
+        }
     }
 }
 
@@ -156,7 +182,9 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        this.inner.poll(context).map(|answer| answer.map(|response| finish(this.door, *this.start, response)))
+        this.inner
+            .poll(context)
+            .map(|answer| answer.map(|response| finish(this.door, *this.start, response)))
     }
 }
 
@@ -164,7 +192,10 @@ where
 fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let mut response = describe_problem(response);
     if door.service.holds.is_draining() {
-        response.response_mut().head_mut().set_connection_type(actix_web::http::ConnectionType::Close);
+        response
+            .response_mut()
+            .head_mut()
+            .set_connection_type(actix_web::http::ConnectionType::Close);
     }
     let counters = door.routes.of(response.request());
     counters.count(response.status(), start);
@@ -192,7 +223,11 @@ fn tag(response: &mut ServiceResponse<BoxBody>) {
 
 /// Writes the problem document of an [`ApiError`], and the cause of a failure into the log.
 fn describe_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let Some(error) = response.response().error().and_then(|error| error.as_error::<ApiError>()) else {
+    let Some(error) = response
+        .response()
+        .error()
+        .and_then(|error| error.as_error::<ApiError>())
+    else {
         return response;
     };
     let id = request_id(response.request());
@@ -201,7 +236,8 @@ fn describe_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBo
     }
     let body = serde_json::to_vec(&error.problem(Some(id.0.into()))).expect("texts and numbers always serialise");
     response.map_body(|head, _| {
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        head.headers
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         BoxBody::new(body)
     })
 }

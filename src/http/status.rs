@@ -82,7 +82,11 @@ async fn answer_question(request: &HttpRequest, door: &Door) -> Result<(HttpResp
     let snapshot = hot.snapshot();
     let matches = none_match(request.headers(), &snapshot.etag);
     let until = what_to_wait_for(&question, matches, &snapshot);
-    let cost = if until.is_some() || matches!(matches, NoneMatch::Matches | NoneMatch::Any) { Cost::Cheap } else { Cost::Full };
+    let cost = if until.is_some() || matches!(matches, NoneMatch::Matches | NoneMatch::Any) {
+        Cost::Cheap
+    } else {
+        Cost::Full
+    };
     let allowance = door.check_quota(request, &hot, opener, cost)?;
 
     let (ending, snapshot) = match until {
@@ -98,7 +102,10 @@ async fn answer_question(request: &HttpRequest, door: &Door) -> Result<(HttpResp
         NoneMatch::Absent | NoneMatch::Differs => false,
     };
     let outcome = outcome_of(ending, unchanged);
-    Ok((door.write_answer(&snapshot, unchanged, &question, outcome, allowance), outcome))
+    Ok((
+        door.write_answer(&snapshot, unchanged, &question, outcome, allowance),
+        outcome,
+    ))
 }
 
 /// What the request is held for; None when it is answered at once. Holding takes proof that the client is current.
@@ -126,7 +133,13 @@ fn outcome_of(ending: Option<Ending>, unchanged: bool) -> PollOutcome {
 
 impl Door {
     /// A payer's quota is its own for each order; a merchant's polls count with all else that its key does.
-    fn check_quota(&self, request: &HttpRequest, hot: &Arc<HotOrder>, opener: Opener, cost: Cost) -> Result<Allowance, ApiError> {
+    fn check_quota(
+        &self,
+        request: &HttpRequest,
+        hot: &Arc<HotOrder>,
+        opener: Opener,
+        cost: Cost,
+    ) -> Result<Allowance, ApiError> {
         let allowance = match opener {
             Opener::Payer => {
                 let client = network_of(of_request(request, &self.settings.trusted_proxies));
@@ -145,11 +158,20 @@ impl Door {
         outcome: PollOutcome,
         allowance: Allowance,
     ) -> HttpResponse {
-        let status = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-        let body = if unchanged { bytes::Bytes::new() } else { snapshot.body.clone() };
+        let status = if unchanged {
+            StatusCode::NOT_MODIFIED
+        } else {
+            StatusCode::OK
+        };
+        let body = if unchanged {
+            bytes::Bytes::new()
+        } else {
+            snapshot.body.clone()
+        };
         let mut response = HttpResponse::with_body(status, body).map_into_boxed_body();
         let headers = response.headers_mut();
-        let etag = HeaderValue::from_maybe_shared(snapshot.etag.clone()).expect("quotes and digits make a header value");
+        let etag =
+            HeaderValue::from_maybe_shared(snapshot.etag.clone()).expect("quotes and digits make a header value");
         headers.insert(header::ETAG, etag);
         headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
         headers.insert(header::VARY, VARY);
@@ -161,7 +183,8 @@ impl Door {
             headers.insert(X_POLL_INTERVAL, self.pace.header(snapshot.created_at, now(), degraded));
         }
         if question.preferred {
-            let applied = HeaderValue::try_from(format!("wait={}", question.wait)).expect("a word and digits make a header value");
+            let applied = HeaderValue::try_from(format!("wait={}", question.wait))
+                .expect("a word and digits make a header value");
             headers.insert(PREFERENCE_APPLIED, applied);
         }
         allowance.write_to(headers);
@@ -204,15 +227,27 @@ mod tests {
             (ask(None, true, 0), NoneMatch::Absent, None),
         ];
         for (question, matches, expected) in cases {
-            assert_eq!(what_to_wait_for(&question, matches, &open(3)), expected, "{question:?} {matches:?}");
+            assert_eq!(
+                what_to_wait_for(&question, matches, &open(3)),
+                expected,
+                "{question:?} {matches:?}"
+            );
         }
         let paid = snapshot(3, Status::Succeeded);
         for question in [ask(Some(3), false, 25), ask(None, true, 25)] {
-            assert_eq!(what_to_wait_for(&question, NoneMatch::Matches, &paid), None, "a final order is never held");
+            assert_eq!(
+                what_to_wait_for(&question, NoneMatch::Matches, &paid),
+                None,
+                "a final order is never held"
+            );
         }
     }
 
     fn snapshot(version: i64, status: Status) -> Snapshot {
-        Snapshot::stored(&Order { version: Version(version), status, ..Order::sample() })
+        Snapshot::stored(&Order {
+            version: Version(version),
+            status,
+            ..Order::sample()
+        })
     }
 }

@@ -41,14 +41,25 @@ pub async fn get_statuses(
     let (ids, numbers) = parse(&body.0)?;
     let orders = door.service.find_orders(merchant.0, &ids, &numbers).await?;
     let (by_id, by_number) = orders.split_at(ids.len());
-    let by_id = ids.iter().zip(by_id).map(|(id, order)| answer(order.as_ref(), Some(id.to_string()), None));
-    let by_number = numbers.iter().zip(by_number).map(|(no, order)| answer(order.as_ref(), None, Some(no.to_string())));
-    Ok(HttpResponse::Ok().json(StatusListBody { data: by_id.chain(by_number).collect() }))
+    let by_id = ids
+        .iter()
+        .zip(by_id)
+        .map(|(id, order)| answer(order.as_ref(), Some(id.to_string()), None));
+    let by_number = numbers
+        .iter()
+        .zip(by_number)
+        .map(|(no, order)| answer(order.as_ref(), None, Some(no.to_string())));
+    Ok(HttpResponse::Ok().json(StatusListBody {
+        data: by_id.chain(by_number).collect(),
+    }))
 }
 
 fn parse(body: &StatusesBody) -> Result<(Vec<OrderId>, Vec<OutTradeNo>), ApiError> {
     if !(1..=MAX_NAMES).contains(&(body.ids.len() + body.out_trade_nos.len())) {
-        return Err(ApiError::invalid("ids", "and out_trade_nos must have 1 to 100 elements together"));
+        return Err(ApiError::invalid(
+            "ids",
+            "and out_trade_nos must have 1 to 100 elements together",
+        ));
     }
     let ids = body.ids.iter().enumerate();
     let ids = ids.map(|(at, id)| OrderId::parse(id).map_err(|error| ApiError::invalid(format!("ids[{at}]"), error)));
@@ -61,9 +72,14 @@ fn parse(body: &StatusesBody) -> Result<(Vec<OrderId>, Vec<OutTradeNo>), ApiErro
 
 fn answer(order: Option<&Order>, order_id: Option<String>, out_trade_no: Option<String>) -> StatusItem<'_> {
     match order {
-        Some(order) => {
-            StatusItem::Found { out_trade_no: order.out_trade_no.as_str(), document: StatusDocument::of(order) }
-        }
-        None => StatusItem::Missing { order_id, out_trade_no, problem: ApiError::OrderNotFound.problem(None) },
+        Some(order) => StatusItem::Found {
+            out_trade_no: order.out_trade_no.as_str(),
+            document: StatusDocument::of(order),
+        },
+        None => StatusItem::Missing {
+            order_id,
+            out_trade_no,
+            problem: ApiError::OrderNotFound.problem(None),
+        },
     }
 }

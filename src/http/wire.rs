@@ -51,8 +51,16 @@ impl NewOrderBody {
             out_trade_no: OutTradeNo::parse(self.out_trade_no).map_err(|e| ApiError::invalid("out_trade_no", e))?,
             amount: parse_amount("amount", self.amount)?,
             currency: parse_currency(&self.currency)?,
-            description: self.description.map(Description::parse).transpose().map_err(|e| ApiError::invalid("description", e))?,
-            metadata: self.metadata.map(Metadata::new).transpose().map_err(|e| ApiError::invalid("metadata", e))?,
+            description: self
+                .description
+                .map(Description::parse)
+                .transpose()
+                .map_err(|e| ApiError::invalid("description", e))?,
+            metadata: self
+                .metadata
+                .map(Metadata::new)
+                .transpose()
+                .map_err(|e| ApiError::invalid("metadata", e))?,
             expiry,
         })
     }
@@ -61,18 +69,25 @@ impl NewOrderBody {
 fn parse_expiry(at: Option<&str>, seconds: Option<i64>) -> Result<Expiry, ApiError> {
     match (at, seconds) {
         (None, None) => Ok(Expiry::DEFAULT),
-        (Some(_), Some(_)) => Err(ApiError::invalid("expires_in", "goes not together with expires_at; give one of them")),
+        (Some(_), Some(_)) => Err(ApiError::invalid(
+            "expires_in",
+            "goes not together with expires_at; give one of them",
+        )),
         (None, Some(seconds)) if (1..=Expiry::MAX_SECONDS).contains(&seconds) => Ok(Expiry::After(seconds)),
-        (None, Some(_)) => {
-            Err(ApiError::invalid("expires_in", format!("must be from 1 to {} seconds (a year)", Expiry::MAX_SECONDS)))
-        }
+        (None, Some(_)) => Err(ApiError::invalid(
+            "expires_in",
+            format!("must be from 1 to {} seconds (a year)", Expiry::MAX_SECONDS),
+        )),
         (Some(text), None) => {
             let at = Timestamp::parse(text).map_err(|e| ApiError::invalid("expires_at", e))?;
             let ahead = at.since(now()).num_seconds();
             if (0..=Expiry::MAX_SECONDS).contains(&ahead) && at > now() {
                 Ok(Expiry::At(at))
             } else {
-                Err(ApiError::invalid("expires_at", "must lie in the future, at most a year ahead"))
+                Err(ApiError::invalid(
+                    "expires_at",
+                    "must lie in the future, at most a year ahead",
+                ))
             }
         }
     }
@@ -97,7 +112,12 @@ pub struct ReportBody {
     /// The status in the words of WeChat Pay or Alipay.
     trade_state: Option<TradeStateWord>,
     /// The provider's number of the payment.
-    #[schema(example = "4200001234202611200000000000", min_length = 1, max_length = 128, pattern = "^[!-~]+$")]
+    #[schema(
+        example = "4200001234202611200000000000",
+        min_length = 1,
+        max_length = 128,
+        pattern = "^[!-~]+$"
+    )]
     transaction_id: Option<String>,
     /// Why, in the merchant's words.
     #[schema(min_length = 1, max_length = 256)]
@@ -148,13 +168,27 @@ impl ReportBody {
                 Target::TradeState(TradeState::parse(&word.0).map_err(|e| ApiError::invalid("trade_state", e))?)
             }
             (None, None) => return Err(ApiError::invalid("status", "is missing; give status, or trade_state")),
-            (Some(_), Some(_)) => return Err(ApiError::invalid("trade_state", "goes not together with status; give one of them")),
+            (Some(_), Some(_)) => {
+                return Err(ApiError::invalid(
+                    "trade_state",
+                    "goes not together with status; give one of them",
+                ));
+            }
         };
         let paid_at = self.paid_at.as_deref().map(parse_paid_at).transpose()?;
-        let refunded_amount = self.refunded_amount.map(|units| parse_amount("refunded_amount", units)).transpose()?;
-        for (field, given) in [("paid_at", paid_at.is_some()), ("refunded_amount", refunded_amount.is_some())] {
+        let refunded_amount = self
+            .refunded_amount
+            .map(|units| parse_amount("refunded_amount", units))
+            .transpose()?;
+        for (field, given) in [
+            ("paid_at", paid_at.is_some()),
+            ("refunded_amount", refunded_amount.is_some()),
+        ] {
             if given && !target.may_mean_paid() {
-                return Err(ApiError::invalid(field, "goes only with a status that means paid: succeeded or refunded"));
+                return Err(ApiError::invalid(
+                    field,
+                    "goes only with a status that means paid: succeeded or refunded",
+                ));
             }
         }
         Ok(Report {
@@ -164,7 +198,11 @@ impl ReportBody {
                 .map(TransactionId::parse)
                 .transpose()
                 .map_err(|e| ApiError::invalid("transaction_id", e))?,
-            reason: self.reason.map(Reason::parse).transpose().map_err(|e| ApiError::invalid("reason", e))?,
+            reason: self
+                .reason
+                .map(Reason::parse)
+                .transpose()
+                .map_err(|e| ApiError::invalid("reason", e))?,
             amount: self.amount.map(|units| parse_amount("amount", units)).transpose()?,
             currency: self.currency.as_deref().map(parse_currency).transpose()?,
             paid_at,

@@ -25,7 +25,11 @@ const MAX_STEPS: usize = 32;
 
 impl<V> Clock<V> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { entries: IndexMap::new(), hand: 0, capacity }
+        Self {
+            entries: IndexMap::new(),
+            hand: 0,
+            capacity,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -64,7 +68,9 @@ impl<V> Clock<V> {
         if self.hand >= self.entries.len() {
             self.hand = 0;
         }
-        let Some((_, entry)) = self.entries.get_index_mut(self.hand) else { return };
+        let Some((_, entry)) = self.entries.get_index_mut(self.hand) else {
+            return;
+        };
         if !std::mem::take(&mut entry.touched) && may_go(&entry.value) {
             // The last entry takes the place of the dropped one, so the hand stays where it is.
             self.entries.swap_remove_index(self.hand);

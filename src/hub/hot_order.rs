@@ -52,7 +52,11 @@ impl HotOrder {
 
     /// Takes one of `max` places for held requests of this order; false when all are taken.
     pub fn take_place(&self, max: usize) -> bool {
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| (held < max).then_some(held + 1)).is_ok()
+        self.held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                (held < max).then_some(held + 1)
+            })
+            .is_ok()
     }
 
     /// Gives a place back.

@@ -41,7 +41,10 @@ impl Snapshot {
 
     /// The order as this process committed it a moment ago.
     pub fn just_committed(order: &Order) -> Self {
-        Self { committed_at: order.status.is_final().then(Instant::now), ..Self::stored(order) }
+        Self {
+            committed_at: order.status.is_final().then(Instant::now),
+            ..Self::stored(order)
+        }
     }
 
     /// For the first answer that carries a final status: the time since its commit ("pay-to-seen"). None for every other.

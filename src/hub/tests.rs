@@ -5,16 +5,25 @@ use crate::domain::order::Version;
 use futures_util::FutureExt as _;
 
 fn order_at(version: i64) -> Order {
-    Order { version: Version(version), ..Order::sample() }
+    Order {
+        version: Version(version),
+        ..Order::sample()
+    }
 }
 
 fn at(order: &Order, version: i64) -> Order {
-    Order { version: Version(version), ..order.clone() }
+    Order {
+        version: Version(version),
+        ..order.clone()
+    }
 }
 
 async fn load(hub: &Arc<Hub>, order: &Order) -> Arc<HotOrder> {
     let read = order.clone();
-    hub.get_or_load(order.id, || async { Ok(Some(read)) }).await.expect("loads").expect("is there")
+    hub.get_or_load(order.id, || async { Ok(Some(read)) })
+        .await
+        .expect("loads")
+        .expect("is there")
 }
 
 #[tokio::test]
@@ -25,10 +34,17 @@ async fn a_change_between_register_and_read_and_between_read_and_wait_wakes_the_
 
     let mut waiter = hot.register();
     hub.publish(&at(&order, 2));
-    assert_eq!(waiter.read().version, Version(2), "between register and read: the read shows it");
+    assert_eq!(
+        waiter.read().version,
+        Version(2),
+        "between register and read: the read shows it"
+    );
 
     hub.publish(&at(&order, 3));
-    waiter.changed().now_or_never().expect("between read and wait: the wait ends at once");
+    waiter
+        .changed()
+        .now_or_never()
+        .expect("between read and wait: the wait ends at once");
     assert_eq!(waiter.read().version, Version(3));
 
     let mut waiting = Box::pin(waiter.changed());
@@ -108,8 +124,15 @@ async fn a_change_published_during_the_first_read_is_kept_when_the_read_is_older
 async fn an_order_that_is_not_there_and_a_read_that_failed_leave_nothing_behind() {
     let hub = Hub::new(10);
     let id = OrderId::generate();
-    assert!(hub.get_or_load(id, || async { Ok(None) }).await.expect("answers").is_none());
-    let failed = hub.get_or_load(id, || async { Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)) }).await;
+    assert!(
+        hub.get_or_load(id, || async { Ok(None) })
+            .await
+            .expect("answers")
+            .is_none()
+    );
+    let failed = hub
+        .get_or_load(id, || async { Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)) })
+        .await;
     assert!(failed.is_err());
     assert!(hub.is_empty());
 }
@@ -144,5 +167,9 @@ async fn the_hub_is_bounded_and_keeps_what_is_held() {
     }
     assert!(hub.len() <= SHARDS + 1, "{}", hub.len());
     hub.publish(&at(&held, 2));
-    assert_eq!(hot.snapshot().version, Version(2), "a held order is still found by its change");
+    assert_eq!(
+        hot.snapshot().version,
+        Version(2),
+        "a held order is still found by its change"
+    );
 }

@@ -61,7 +61,11 @@ impl Service {
 
     /// Forgets the keys that were revoked since the last step, and notes which were used. One or two statements.
     pub async fn refresh_keys(&self) -> Result<(), DbError> {
-        let since = self.known_keys.revocations_read_to.lock().unwrap_or(DateTime::UNIX_EPOCH);
+        let since = self
+            .known_keys
+            .revocations_read_to
+            .lock()
+            .unwrap_or(DateTime::UNIX_EPOCH);
         let (revoked, read_to) = self.reading(api_keys::revoked_since(&self.pool, since)).await?;
         {
             let mut known = self.known_keys.active.write();
@@ -93,7 +97,11 @@ impl Service {
     }
 
     /// The order, if it is the merchant's.
-    pub async fn open_with_key(&self, id: OrderId, merchant: MerchantId) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
+    pub async fn open_with_key(
+        &self,
+        id: OrderId,
+        merchant: MerchantId,
+    ) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
         let hot = match self.hub.get(id) {
             Some(hot) => Some(hot),
             None => self.load(id).await?,
@@ -139,7 +147,14 @@ pub async fn revoke_key(pool: &Pool, key_id: Uuid) -> Result<bool, DbError> {
     api_keys::revoke(pool, key_id).await
 }
 
-/// Whether the key opens.
-pub async fn is_active_key(pool: &Pool, key: &ApiKey) -> Result<bool, DbError> {
-    Ok(api_keys::find_active(pool, &key.digest()).await?.is_some())
+/// The key of the merchant "demo": the same at each start of an installation, without being kept anywhere. It is made from the
+/// installation's issuing key.
+pub async fn issue_demo_key(pool: &Pool) -> Result<ApiKey, DbError> {
+    let name = MerchantName::parse("demo").expect("a short word is a name");
+    let merchant = merchants::find_or_create(pool, &name).await?;
+    let issuing_key = super::Service::issuing_key(pool).await?;
+    let key = (0..).find_map(|round| ApiKey::generate(&issuing_key.derive("payquery demo api key", round)));
+    let key = key.expect("some round of the first few has enough usable bytes");
+    api_keys::insert_or_restore(pool, merchant, &key).await?;
+    Ok(key)
 }

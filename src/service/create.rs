@@ -32,7 +32,10 @@ impl Service {
         let fingerprint = fingerprint_of(&new);
         let order = self.draft(merchant, new);
         let event = OrderEvent::created(&order);
-        if self.writing(journal::create(&self.pool, &order, &fingerprint, &event)).await? {
+        if self
+            .writing(journal::create(&self.pool, &order, &fingerprint, &event))
+            .await?
+        {
             return Ok(Created::New(Box::new(order)));
         }
         let mut connection = self.reading(async { Ok(self.pool.acquire().await?) }).await?;
@@ -52,7 +55,11 @@ impl Service {
         let mut transaction = self.writing(async { Ok(self.pool.begin().await?) }).await?;
         idempotency_keys::lock(&mut transaction, merchant, key).await?;
         if let Some(first) = idempotency_keys::find(&mut *transaction, merchant, key).await? {
-            return if first.fingerprint == fingerprint { Ok(first.answer) } else { Err(CreateError::KeyReused) };
+            return if first.fingerprint == fingerprint {
+                Ok(first.answer)
+            } else {
+                Err(CreateError::KeyReused)
+            };
         }
         let order = self.draft(merchant, new);
         let event = OrderEvent::created(&order);

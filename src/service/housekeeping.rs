@@ -25,7 +25,9 @@ const CLEANING_BATCH: i64 = 5000;
 impl Service {
     /// Drops one batch of old idempotency keys; says whether there may be more.
     pub async fn drop_old_answers(&self) -> Result<bool, DbError> {
-        let dropped = self.writing(idempotency_keys::drop_old(&self.pool, CLEANING_BATCH)).await?;
+        let dropped = self
+            .writing(idempotency_keys::drop_old(&self.pool, CLEANING_BATCH))
+            .await?;
         Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped == CLEANING_BATCH))
     }
 }

@@ -19,7 +19,8 @@ impl Service {
         match name {
             OrderName::Id(id) => self.reading(orders::find_of_merchant(&self.pool, merchant, *id)).await,
             OrderName::OutTradeNo(number) => {
-                self.reading(orders::find_by_out_trade_no(&self.pool, merchant, number)).await
+                self.reading(orders::find_by_out_trade_no(&self.pool, merchant, number))
+                    .await
             }
         }
     }
@@ -36,9 +37,13 @@ impl Service {
         ids: &[OrderId],
         numbers: &[OutTradeNo],
     ) -> Result<Vec<Option<Order>>, DbError> {
-        let found = self.reading(orders::find_many(&self.pool, merchant, ids, numbers)).await?;
+        let found = self
+            .reading(orders::find_many(&self.pool, merchant, ids, numbers))
+            .await?;
         let by_id = ids.iter().map(|id| found.iter().find(|order| order.id == *id));
-        let by_number = numbers.iter().map(|number| found.iter().find(|order| order.out_trade_no == *number));
+        let by_number = numbers
+            .iter()
+            .map(|number| found.iter().find(|order| order.out_trade_no == *number));
         Ok(by_id.chain(by_number).map(Option::<&Order>::cloned).collect())
     }
 
@@ -50,7 +55,9 @@ impl Service {
         after: i64,
         size: PageSize,
     ) -> Result<Option<Page<LoggedEvent>>, DbError> {
-        let events = self.reading(order_events::list(&self.pool, merchant, order, after, size)).await?;
+        let events = self
+            .reading(order_events::list(&self.pool, merchant, order, after, size))
+            .await?;
         // Every order has at least the event of its creation, so an empty first page means that there is no such order.
         if events.is_empty() && self.find_order(merchant, &OrderName::Id(order)).await?.is_none() {
             return Ok(None);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::{Gauge, gauge};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ pub struct Holds {
     settings: Settings,
     held: AtomicUsize,
     draining: CancellationToken,
+    emptied: Notify,
     gauge: Gauge,
 }
 
@@ -66,6 +68,7 @@ impl Holds {
             settings: settings.clone(),
             held: AtomicUsize::new(0),
             draining: CancellationToken::new(),
+            emptied: Notify::new(),
             gauge: gauge!("payquery_held_requests"),
         })
     }
@@ -117,6 +120,19 @@ impl Holds {
         }
     }
 
+    /// Ends when no request is held (any more).
+    pub async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            tokio::pin!(emptied);
+            emptied.as_mut().enable();
+            if self.held() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
     async fn drained(&self) {
         self.draining.cancelled().await;
         tokio::time::sleep(self.settings.drain_spread.mul_f64(fastrand::f64())).await;
@@ -124,17 +140,26 @@ impl Holds {
 
     fn take_place(self: &Arc<Self>, hot: &Arc<HotOrder>) -> Option<Place> {
         let room = self.settings.max_held;
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| (held < room).then_some(held + 1)).ok()?;
+        self.held
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+                (held < room).then_some(held + 1)
+            })
+            .ok()?;
         self.gauge.increment(1);
         if hot.take_place(self.settings.max_held_per_order) {
-            return Some(Place { holds: Arc::clone(self), hot: Arc::clone(hot) });
+            return Some(Place {
+                holds: Arc::clone(self),
+                hot: Arc::clone(hot),
+            });
         }
         self.free_place();
         None
     }
 
     fn free_place(&self) {
-        self.held.fetch_sub(1, Ordering::Relaxed);
+        if self.held.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.emptied.notify_waiters();
+        }
         self.gauge.decrement(1);
     }
 }

@@ -1,1 +1,4 @@
+//! Tests through the real door: the real binary's parts on a real port, each test with a database of its own.
+#![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod private_postgres;

@@ -1,0 +1,39 @@
+# The commands of this project. CI (.ci/run) calls the same ones.
+SHELL := bash
+# rustup puts cargo there; a shell that was open before does not know.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt audit sqlx-prepare walkthrough schemathesis clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## build and try payquery: private Postgres, demo merchant, curl lines; Ctrl-C stops all
+	@scripts/run.sh
+
+test: ## run all tests, against a real Postgres of their own
+	@scripts/test.sh
+
+lint: ## check format, clippy, .sqlx, dependencies and shell scripts
+	@scripts/lint.sh
+
+fmt: ## format the code
+	@cargo fmt --all
+
+audit: ## look the dependencies up in the advisory database (downloads it)
+	@PATH="$$(scripts/tool.sh cargo-deny):$$PATH" cargo deny --locked check advisories
+
+sqlx-prepare: ## write .sqlx anew, after a change to a query or a migration
+	@scripts/sqlx-prepare.sh
+
+walkthrough: ## order, polls, long-poll and log with the real program
+	@scripts/walkthrough.sh
+
+schemathesis: ## test the service against its own OpenAPI document
+	@scripts/schemathesis.sh
+
+clean: ## remove what was built, and the tests' Postgres; the data of `make run` stays
+	@scripts/stop-test-postgres.sh
+	@rm -rf "$${TMPDIR:-/tmp}/payquery-tests-$$(id -u)"
+	@cargo clean

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Gets what the tests need and runs all of them; arguments go to the test runner. The tests share one private Postgres,
+# which is stopped at the end.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+scripts/require.sh cargo cc postgres
+
+finish() {
+  local code=$?
+  scripts/stop-test-postgres.sh || true
+  exit "$code"
+}
+trap finish EXIT
+if command -v cargo-nextest >/dev/null; then
+  # nextest runs no examples of the documentation
+  cargo test --locked --doc
+  cargo nextest run --locked "$@"
+else
+  cargo test --locked --no-fail-fast "$@" | awk '
+    { print; fflush() }
+    /^test result:/ { passed += $4; failed += $6; ignored += $8 }
+    END { printf "total: %d passed, %d failed, %d ignored\n", passed, failed, ignored }'
+fi

@@ -1,0 +1,51 @@
+//! `payquery with-postgres`: a look into the private PostgreSQL with any tool that takes a URL.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::private_postgres::{PrivatePostgres, Settings};
+
+#[derive(Debug, Args)]
+pub struct WithPostgresArgs {
+    /// Directory of the private PostgreSQL [default: /var/lib/payquery as root, else ~/.local/share/payquery]
+    #[arg(long, env = "PAYQUERY_DATA_DIR", value_name = "PATH")]
+    data_dir: Option<PathBuf>,
+
+    /// The command and its arguments; alone, psql gets the URL as its argument
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
+    command: Vec<OsString>,
+}
+
+impl WithPostgresArgs {
+    /// Starts the server unless it runs, runs the command, and stops the server unless others use it.
+    pub async fn run(self) -> anyhow::Result<()> {
+        let settings = Settings::new(self.data_dir);
+        let private = tokio::task::spawn_blocking(move || PrivatePostgres::start(&settings)).await??;
+        let (program, arguments) = self.command.split_first().context("there is no command to run")?;
+        let mut child = tokio::process::Command::new(program);
+        child.args(arguments).env("DATABASE_URL", private.url());
+        if program == "psql" && arguments.is_empty() {
+            child.arg(private.url());
+        }
+        let outcome = child
+            .status()
+            .await
+            .with_context(|| format!("cannot run {}", program.display()));
+        tokio::task::spawn_blocking(move || private.stop()).await??;
+        match outcome?.code() {
+            Some(0) => Ok(()),
+            code => bail!(
+                "the command ended with {}",
+                code.map_or("a signal".into(), |code| format!("exit code {code}"))
+            ),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The one composition root: opens the database, builds the service and the door, runs them, and stops them in order.
+
+mod demo;
+mod file_limit;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App, HttpServer, web};
+use anyhow::Context as _;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::ServeArgs;
+use crate::database::Database;
+use crate::db::Pool;
+use crate::http::{Door, RequestScope, routes};
+use crate::service::{Service, housekeeping};
+use crate::telemetry::Metrics;
+
+/// Longer than any client's interval: a poller keeps its connection. (actix's own 5 s would cost a handshake for each poll.)
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take to send its request's head.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long answers that are being written get once all held requests were let go.
+const SHUTDOWN_SECONDS: u64 = 5;
+/// Metrics that are kept as samples are put into their buckets this often.
+const UPKEEP_TICK: Duration = Duration::from_secs(5);
+const DOOR_TICK: Duration = Duration::from_secs(1);
+
+/// The running service. The caller brings the listener and says when to stop; so tests can, too.
+#[expect(missing_debug_implementations, reason = "actix's Server has none")]
+pub struct Application {
+    pub address: SocketAddr,
+    server: Server,
+    service: Arc<Service>,
+    chores: TaskTracker,
+    stop_chores: CancellationToken,
+    drain_limit: Duration,
+}
+
+impl Application {
+    /// Builds everything; the door opens when the server is [run](Application::run_until).
+    pub async fn build(args: &ServeArgs, pool: Pool, listener: TcpListener) -> anyhow::Result<Self> {
+        let max_held = file_limit::room_for_held_requests(args.max_held, args.database.db_connections);
+        let issuing_key = Service::issuing_key(&pool)
+            .await
+            .context("cannot read the issuing key; run `payquery migrate`")?;
+        let metrics = Metrics::new();
+        let (service, door) = metrics.record(|| {
+            let service = Arc::new(Service::new(pool, issuing_key, &args.service_settings(max_held)));
+            let door = Arc::new(Door::new(Arc::clone(&service), args.http_settings(), metrics.handle()));
+            (service, door)
+        });
+        let stop_chores = CancellationToken::new();
+        let chores = housekeeping::start(&service, &stop_chores);
+        chores.reopen();
+        chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
+        chores.close();
+        let address = listener.local_addr()?;
+        let server = build_server(args, door, listener)?;
+        let drain_limit = args.drain_spread() + Duration::from_secs(1);
+        Ok(Self {
+            address,
+            server,
+            service,
+            chores,
+            stop_chores,
+            drain_limit,
+        })
+    }
+
+    /// Serves until `stop` is cancelled; then answers every held request, lets the answers out, and ends.
+    pub async fn run_until(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let handle = self.server.handle();
+        let mut server = tokio::spawn(self.server);
+        tokio::select! {
+            ended = &mut server => ended??,
+            () = stop.cancelled() => {
+                drain(&self.service, &handle, self.drain_limit).await;
+                server.await??;
+            }
+        }
+        self.stop_chores.cancel();
+        self.chores.wait().await;
+        Ok(())
+    }
+}
+
+/// Held requests first, while the listener still takes those who come back: actix would cut them off with nothing.
+async fn drain(service: &Service, handle: &ServerHandle, limit: Duration) {
+    let held = service.holds.held();
+    tracing::info!(held.requests = held, "stopping: answering held requests");
+    service.holds.drain();
+    if tokio::time::timeout(limit, service.holds.emptied()).await.is_err() {
+        tracing::warn!(
+            held.requests = service.holds.held(),
+            "stopping with requests still held"
+        );
+    }
+    handle.stop(true).await;
+}
+
+fn build_server(args: &ServeArgs, door: Arc<Door>, listener: TcpListener) -> anyhow::Result<Server> {
+    let cors_origins = args.cors_origins.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(web::Data::from(Arc::clone(&door)))
+            .wrap(RequestScope(Arc::clone(&door)))
+            .configure(|config| routes::configure(config, &cors_origins))
+    })
+    .workers(args.http_workers())
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
+    // A client that closes its side is gone: its held request gives its place back at once.
+    .h1_allow_half_closed(false)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
+
+async fn keep_door(door: Arc<Door>, metrics: Metrics, stop: CancellationToken) {
+    let (mut seconds, mut upkeep) = (interval(DOOR_TICK), interval(UPKEEP_TICK));
+    loop {
+        tokio::select! {
+            _ = seconds.tick() => door.keep_house(),
+            _ = upkeep.tick() => metrics.handle().run_upkeep(),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// `payquery serve`: the whole process, from configuration to the last answer.
+pub async fn serve(args: ServeArgs, stop: CancellationToken) -> anyhow::Result<()> {
+    let database = Database::open(&args.database).await?;
+    let outcome = serve_from(&args, &database.pool, stop).await;
+    outcome.and(database.close().await)
+}
+
+async fn serve_from(args: &ServeArgs, pool: &Pool, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(args.addr).with_context(|| {
+        format!(
+            "cannot listen on {}; is it in use? PAYQUERY_ADDR names another",
+            args.addr
+        )
+    })?;
+    let application = Application::build(args, pool.clone(), listener).await?;
+    tracing::info!(address = %application.address, "listening on http://{}", application.address);
+    if args.demo {
+        demo::welcome(pool, application.address).await?;
+    }
+    application.run_until(stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Logs and metrics of the process.
+
+use std::io::IsTerminal as _;
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// The filter is not one that tracing understands.
+#[derive(Debug, thiserror::Error)]
+#[error("PAYQUERY_LOG is not a log filter: {0}; try info, debug, or info,payquery::service=debug")]
+pub struct LogFilterError(#[from] tracing_subscriber::filter::ParseError);
+
+/// Sends log lines to standard error, from here on and for the whole process.
+pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogFilterError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second start in the same process (tests) keeps the first one's settings.
+    let _ = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+/// The metrics of one service. Not global: two services in one process, as tests have them, count apart.
+#[derive(Debug)]
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+}
+
+/// Upper bounds of the buckets in seconds, from a poll's microseconds to an outage.
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+impl Metrics {
+    pub fn new() -> Self {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)
+            .expect("there are buckets")
+            .build_recorder();
+        let metrics = Self { recorder };
+        metrics.record(describe);
+        metrics
+    }
+
+    /// Whatever looks up its handles within `build` counts here.
+    pub fn record<T>(&self, build: impl FnOnce() -> T) -> T {
+        metrics::with_local_recorder(&self.recorder, build)
+    }
+
+    pub fn handle(&self) -> PrometheusHandle {
+        self.recorder.handle()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn describe() {
+    describe_counter!("payquery_polls_total", "Requests for a status, by how they ended");
+    describe_counter!("payquery_http_requests_total", "Requests, by route and outcome");
+    describe_histogram!(
+        "payquery_http_seconds",
+        Unit::Seconds,
+        "Time to answer, by route; requests for a status are not in it"
+    );
+    describe_histogram!(
+        "payquery_pay_to_seen_seconds",
+        Unit::Seconds,
+        "From the commit of a final status to the first answer that carried it"
+    );
+    describe_histogram!(
+        "payquery_database_seconds",
+        Unit::Seconds,
+        "Time of statements and transactions, by kind"
+    );
+    describe_counter!("payquery_database_errors_total", "Statements that failed");
+    describe_counter!("payquery_hub_hits_total", "Requests whose order was in memory");
+    describe_counter!("payquery_hub_misses_total", "Reads of an order that was not in memory");
+    describe_gauge!("payquery_hub_orders", "Orders in memory");
+    describe_gauge!("payquery_held_requests", "Requests held now");
+    describe_gauge!("payquery_limiter_keys", "Rate limiter keys in memory, by policy");
+    describe_counter!(
+        "payquery_rate_limited_total",
+        "Requests refused by a rate limit, by policy"
+    );
+    describe_counter!(
+        "payquery_orders_expired_total",
+        "Orders closed because their time was up"
+    );
+}
