@@ -9,7 +9,12 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct HealthcheckArgs {
     /// Address and port that the service listens on; 0.0.0.0 is asked at 127.0.0.1
-    #[arg(long, env = "PAYQUERY_ADDR", value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "PAYQUERY_ADDR",
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:8080"
+    )]
     addr: SocketAddr,
 }
 
@@ -20,7 +25,11 @@ impl HealthcheckArgs {
     pub async fn run(self) -> anyhow::Result<()> {
         let mut addr = self.addr;
         if addr.ip().is_unspecified() {
-            addr.set_ip(if addr.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            addr.set_ip(if addr.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
         }
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         let answer = client.get(format!("http://{addr}/readyz")).send().await;

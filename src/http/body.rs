@@ -50,7 +50,16 @@ fn explain_payload(error: &actix_web::Error) -> ApiError {
     }
 }
 
+/// Every body is an object. (serde would also take an array of a struct's fields.)
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|first| b"[\"-0123456789tfn".contains(first))
+        && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+    {
+        return Err(ApiError::invalid("body", "must be a JSON object"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
     reader.end().map_err(|error| ApiError::MalformedJson {
@@ -123,8 +132,13 @@ mod tests {
             ("{".into(), "(json)", "not valid JSON"),
             ("nonsense".into(), "(json)", "not valid JSON"),
             (format!("{{{good}}} more"), "(json)", "goes on after"),
-            ("[1]".into(), "out_trade_no", "not valid"),
-            ("3".into(), "body", "not valid"),
+            (
+                "[\"a\",1,\"CNY\",null,null,null,null]".into(),
+                "body",
+                "must be a JSON object",
+            ),
+            ("3".into(), "body", "must be a JSON object"),
+            ("null".into(), "body", "must be a JSON object"),
             (
                 r#"{"out_trade_no":"a","currency":"CNY"}"#.into(),
                 "amount",

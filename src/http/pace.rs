@@ -75,10 +75,9 @@ impl Pace {
     pub fn sample(&self, hold_occupancy_percent: usize) {
         let (now, used) = (Instant::now(), processor_time());
         let (before, used_before) = std::mem::replace(&mut *self.last_sample.lock(), (now, used));
-        let available = (now - before).as_micros() * self.processors as u128;
-        let busy = used.saturating_sub(used_before).as_micros() * 100 / available.max(1);
-        let percent = usize::try_from(busy).unwrap_or(100).max(hold_occupancy_percent);
-        self.load.store(Load::of(percent) as u8, Ordering::Relaxed);
+        let percent = busy_percent(used.saturating_sub(used_before), now - before, self.processors);
+        self.load
+            .store(Load::of(percent.max(hold_occupancy_percent)) as u8, Ordering::Relaxed);
     }
 
     fn load(&self) -> Load {
@@ -111,6 +110,12 @@ fn interval(age: i64, load: Load) -> u32 {
     (seconds * load.stretch()).min(MAX_INTERVAL)
 }
 
+/// The share of the processors' time that was used, in percent.
+fn busy_percent(used: Duration, elapsed: Duration, processors: usize) -> usize {
+    let available = elapsed.as_micros().saturating_mul(processors as u128).max(1);
+    usize::try_from(used.as_micros() * 100 / available).unwrap_or(usize::MAX)
+}
+
 /// Time that the processors have spent on this process.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -139,25 +144,36 @@ mod tests {
     }
 
     #[test]
-    fn full_places_and_busy_processors_are_load() {
-        let pace = Pace::new(1);
-        pace.sample(0);
-        let (now, created) = (Timestamp::from_unix_ms(1000), Timestamp::from_unix_ms(0));
-        pace.sample(80);
-        assert_eq!(pace.header(created, now, false), "4");
-        pace.sample(100);
-        assert_eq!(pace.header(created, now, false), "8");
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(50) {
-            std::hint::black_box(pace.load());
-        }
-        let many = Pace::new(1_000_000);
-        many.sample(0);
-        assert_eq!(many.header(created, now, false), "2");
+    fn the_processors_time_and_the_places_for_held_requests_make_the_load() {
+        let second = Duration::from_secs(1);
+        let loads =
+            [0, 749, 750, 949, 950, 1000].map(|ms| Load::of(busy_percent(Duration::from_millis(ms), second, 1)));
         assert_eq!(
-            many.header(created, now, true),
-            "4",
-            "a degraded hold is asked to slow down"
+            loads,
+            [
+                Load::Normal,
+                Load::Normal,
+                Load::Busy,
+                Load::Busy,
+                Load::Strained,
+                Load::Strained
+            ]
         );
+        assert_eq!(busy_percent(second, second, 4), 25);
+        let pace = Pace::new(1_000_000);
+        pace.sample(80);
+        assert_eq!(pace.load(), Load::Busy);
+        pace.sample(100);
+        assert_eq!(pace.load(), Load::Strained);
+        pace.sample(0);
+        assert_eq!(pace.load(), Load::Normal);
+    }
+
+    #[test]
+    fn a_hold_that_found_no_place_is_asked_to_slow_down() {
+        let pace = Pace::new(1_000_000);
+        let (created, now) = (Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(1000));
+        assert_eq!(pace.header(created, now, false), "2");
+        assert_eq!(pace.header(created, now, true), "4");
     }
 }

@@ -1,4 +1,6 @@
-//! Tests through the real door: the real binary's parts on a real port, each test with a database of its own.
+//! Tests through the real door: the real application on a real port, each test with a database of its own.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod polling;
 mod private_postgres;
+mod support;

@@ -1,0 +1,38 @@
+//! What the tests stand on: a real Postgres with a database for each test, the real application on a real port, and typed
+//! helpers to talk to it. Everything cleans up after itself, also when a test panics.
+
+mod app;
+mod client;
+mod database;
+mod metrics;
+mod process;
+mod raw;
+
+pub use app::{App, AppBuilder};
+pub use client::{Answer, Asking, Order};
+pub use database::TestDatabase;
+pub use process::Process;
+pub use raw::RawConnection;
+
+use std::time::{Duration, Instant};
+
+/// Asks again and again until the answer is good; panics with the last one when it doesn't become so. The asking itself is
+/// what takes the time: nothing sleeps.
+pub async fn eventually<T, F>(mut ask: F, good: impl Fn(&T) -> bool) -> T
+where
+    T: std::fmt::Debug,
+    F: AsyncFnMut() -> T,
+{
+    let start = Instant::now();
+    loop {
+        let answer = ask().await;
+        if good(&answer) {
+            return answer;
+        }
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "not within 20 s; the last answer: {answer:?}"
+        );
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,194 @@
+//! The application on a port of its own, in a thread of its own, stopped when the test lets go of it.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use clap::Parser as _;
+use payquery::cli::{Cli, Command};
+use payquery::config::ServeArgs;
+use payquery::domain::text::MerchantName;
+use payquery::service::authenticate::issue_key;
+use payquery::startup::Application;
+use payquery::{db, telemetry};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::TestDatabase;
+
+/// A running application and its database.
+#[derive(Debug)]
+pub struct App {
+    pub address: SocketAddr,
+    pub database: Arc<TestDatabase>,
+    pub pool: PgPool,
+    /// An API key of the merchant "acme".
+    pub api_key: String,
+    pub http: reqwest::Client,
+    flags: Vec<String>,
+    stop: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Flags for an application, as one would type them.
+#[derive(Debug, Default)]
+pub struct AppBuilder {
+    flags: Vec<String>,
+}
+
+impl AppBuilder {
+    /// Sets a flag of `payquery serve`, such as `("--max-held", "5")`.
+    pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.push(format!("{name}={value}"));
+        self
+    }
+
+    pub async fn spawn(self) -> App {
+        App::start(Arc::new(TestDatabase::create().await), self.flags, None).await
+    }
+}
+
+impl App {
+    /// An application with settings that get in no test's way: no rate limits, one HTTP thread.
+    pub async fn spawn() -> Self {
+        Self::builder().spawn().await
+    }
+
+    pub fn builder() -> AppBuilder {
+        AppBuilder::default()
+    }
+
+    /// Stops the application and starts another one over the same database.
+    pub async fn restart(mut self) -> Self {
+        self.stop_and_wait().await;
+        let (database, flags, api_key) = (Arc::clone(&self.database), self.flags.clone(), self.api_key.clone());
+        drop(self);
+        Self::start(database, flags, Some(api_key)).await
+    }
+
+    /// Another replica over the same database.
+    pub async fn another(&self) -> Self {
+        Self::start(
+            Arc::clone(&self.database),
+            self.flags.clone(),
+            Some(self.api_key.clone()),
+        )
+        .await
+    }
+
+    /// Begins to stop, as SIGTERM does.
+    pub fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub async fn stop_and_wait(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            tokio::task::spawn_blocking(move || thread.join())
+                .await
+                .unwrap()
+                .unwrap();
+        }
+    }
+
+    /// An API key of another merchant.
+    pub async fn key_of(&self, merchant: &str) -> String {
+        issue_key(&self.pool, &MerchantName::parse(merchant).unwrap())
+            .await
+            .unwrap()
+            .key
+            .expose()
+            .to_owned()
+    }
+
+    async fn start(database: Arc<TestDatabase>, flags: Vec<String>, api_key: Option<String>) -> Self {
+        telemetry::start_logs(
+            &std::env::var("PAYQUERY_TEST_LOG").unwrap_or("off".into()),
+            telemetry::LogFormat::Text,
+        )
+        .unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let args = parse_flags(&database, &flags);
+        let stop = CancellationToken::new();
+        let (tell, told) = mpsc::channel();
+        let thread = std::thread::spawn({
+            let stop = stop.clone();
+            move || run(args, &tell, stop)
+        });
+        let address = tokio::task::spawn_blocking(move || told.recv())
+            .await
+            .unwrap()
+            .expect("the application starts");
+        let pool = PgPool::connect_lazy(&database.url).unwrap();
+        let http = reqwest::Client::builder().pool_max_idle_per_host(64).build().unwrap();
+        let mut app = Self {
+            address,
+            database,
+            pool,
+            api_key: String::new(),
+            http,
+            flags,
+            stop,
+            thread: Some(thread),
+        };
+        app.api_key = match api_key {
+            Some(key) => key,
+            None => app.key_of("acme").await,
+        };
+        app
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+const DEFAULTS: [&str; 8] = [
+    "--workers=1",
+    "--db-connections=4",
+    "--poll-rate=0",
+    "--merchant-rate=0",
+    "--auth-failure-rate=0",
+    "--drain-ms=50",
+    "--max-hot=10000",
+    "--addr=127.0.0.1:0",
+];
+
+fn parse_flags(database: &TestDatabase, flags: &[String]) -> ServeArgs {
+    let url = format!("--database-url={}", database.url);
+    let defaults = DEFAULTS.into_iter().filter(|default| {
+        let name = default.split('=').next().unwrap();
+        !flags.iter().any(|flag| flag.split('=').next() == Some(name))
+    });
+    let typed = ["payquery", "serve"]
+        .into_iter()
+        .chain(defaults)
+        .chain([url.as_str()])
+        .chain(flags.iter().map(|f| &**f));
+    match Cli::try_parse_from(typed).unwrap().command() {
+        Command::Serve(args) => *args,
+        other => panic!("not serve: {other:?}"),
+    }
+}
+
+fn run(args: ServeArgs, tell: &mpsc::Sender<SocketAddr>, stop: CancellationToken) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let url = args.database.database_url.clone().unwrap();
+        let pool = db::connect(&args.database.settings(url)).await.unwrap();
+        let listener = TcpListener::bind(args.addr).unwrap();
+        let application = Application::build(&args, pool.clone(), listener).await.unwrap();
+        tell.send(application.address).unwrap();
+        application.run_until(stop).await.unwrap();
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), pool.close()).await;
+    });
+}
