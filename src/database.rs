@@ -18,17 +18,11 @@ pub struct Database {
 impl Database {
     /// Opens the server at the configured URL; without one, the private PostgreSQL, which is started when it isn't running.
     pub async fn open(args: &DatabaseArgs) -> anyhow::Result<Self> {
-        let (url, private) = match &args.database_url {
-            Some(url) => (url.clone(), None),
-            None => {
-                let settings = private_postgres::Settings::new(args.data_dir.clone());
-                let private = tokio::task::spawn_blocking(move || PrivatePostgres::start(&settings)).await??;
-                if let Some(notice) = private.notice() {
-                    tracing::warn!("{notice}");
-                }
-                tracing::info!(directory = %private.directory().display(), "private postgres is running");
-                (private.url(), Some(private))
-            }
+        let (url, private) = if let Some(url) = &args.database_url {
+            (url.clone(), None)
+        } else {
+            let private = start_private(args).await?;
+            (private.url(), Some(private))
         };
         match Self::connect(args, url).await {
             Ok(pool) => Ok(Self { pool, private }),
@@ -63,4 +57,14 @@ impl Database {
         }
         Ok(())
     }
+}
+
+async fn start_private(args: &DatabaseArgs) -> anyhow::Result<PrivatePostgres> {
+    let settings = private_postgres::Settings::new(args.data_dir.clone());
+    let private = tokio::task::spawn_blocking(move || PrivatePostgres::start(&settings)).await??;
+    if let Some(notice) = private.notice() {
+        tracing::warn!("{notice}");
+    }
+    tracing::info!(directory = %private.directory().display(), "private postgres is running");
+    Ok(private)
 }

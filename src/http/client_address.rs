@@ -37,7 +37,7 @@ fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
 /// `X-Forwarded-For` wins over `Forwarded`: nearly all proxies write the former and pass the latter on as the client sent it.
 fn behind_proxies(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAddr {
     let hops = if headers.contains_key(X_FORWARDED_FOR) {
-        read_hops(headers.get_all(X_FORWARDED_FOR), |element| read_node(element))
+        read_hops(headers.get_all(X_FORWARDED_FOR), read_node)
     } else {
         read_hops(headers.get_all(FORWARDED), read_forwarded_for)
     };

@@ -166,7 +166,9 @@ impl ApiError {
     fn detail(&self) -> String {
         match self {
             Self::Invalid { field, reason } => format!("{field} {reason}"),
-            Self::MalformedJson { reason } | Self::BrokenBody { reason } => reason.clone(),
+            Self::MalformedJson { reason } | Self::BrokenBody { reason } | Self::PreconditionFailed { reason } => {
+                reason.clone()
+            }
             Self::UnsupportedMediaType => "send the body as JSON, with Content-Type: application/json".into(),
             Self::BodyTooLarge => format!("a body may have {} bytes at most", super::MAX_BODY_BYTES),
             Self::Unauthorized { reason } => (*reason).into(),
@@ -180,7 +182,6 @@ impl ApiError {
             Self::KeyReused => {
                 "this Idempotency-Key was first sent with another request; use a new key for a new request".into()
             }
-            Self::PreconditionFailed { reason } => reason.clone(),
             Self::Contended => "other reports kept coming first; read the order and decide anew".into(),
             Self::QuotaExceeded(refusal) => {
                 format!(

@@ -47,7 +47,7 @@ impl Chore {
         match self {
             Self::Expiry => Duration::from_millis(500),
             Self::Keys => Duration::from_secs(2),
-            Self::Cleaning => Duration::from_secs(60),
+            Self::Cleaning => Duration::from_mins(1),
         }
     }
 
