@@ -19,6 +19,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// The connections that everything shares.
 pub type Pool = PgPool;
+/// One of them, taken out of the pool.
+pub type PooledConnection = sqlx::pool::PoolConnection<sqlx::Postgres>;
 /// One of them, in a transaction or not.
 pub type Connection = sqlx::PgConnection;
 

@@ -16,8 +16,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Histogram, counter, histogram};
 use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::runtime::Handle;
 
-use crate::db::{DbError, Pool, issuing_keys};
+use crate::db::{DbError, Pool, PooledConnection, issuing_keys};
 use crate::domain::client_secret::IssuingKey;
 use crate::domain::time::Timestamp;
 use crate::hub::Hub;
@@ -31,6 +32,8 @@ pub struct Service {
     pub holds: Arc<Holds>,
     pub known_keys: KnownKeys,
     pool: Pool,
+    /// Where writes run: to their end, whoever hangs up meanwhile.
+    runtime: Handle,
     issuing_key: IssuingKey,
     random: SystemRandom,
     times: DatabaseTimes,
@@ -46,6 +49,7 @@ pub struct Settings {
 
 #[derive(Debug, Clone)]
 struct DatabaseTimes {
+    acquire: Histogram,
     read: Histogram,
     write: Histogram,
     errors: Counter,
@@ -64,9 +68,11 @@ impl Service {
             holds: Holds::new(&settings.holds),
             known_keys: KnownKeys::default(),
             pool,
+            runtime: Handle::current(),
             issuing_key,
             random: SystemRandom::new(),
             times: DatabaseTimes {
+                acquire: histogram!("payquery_database_seconds", "kind" => "acquire"),
                 read: histogram!("payquery_database_seconds", "kind" => "read"),
                 write: histogram!("payquery_database_seconds", "kind" => "write"),
                 errors: counter!("payquery_database_errors_total"),
@@ -78,6 +84,12 @@ impl Service {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), DbError> {
         self.reading(crate::db::ping(&self.pool)).await
+    }
+
+    async fn connection(&self) -> Result<PooledConnection, DbError> {
+        self.times
+            .time(&self.times.acquire, async { Ok(self.pool.acquire().await?) })
+            .await
     }
 
     async fn reading<T>(&self, query: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {

@@ -1,5 +1,7 @@
 //! Request bodies: JSON of bounded size, and errors that name the field.
 
+use std::time::Duration;
+
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::CONTENT_TYPE;
@@ -8,6 +10,9 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+
+/// A body of 64 KiB at most takes no longer on any line that a backend has.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A JSON body, read into `T`.
 #[derive(Debug)]
@@ -24,7 +29,10 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
             if !is_json {
                 return Err(ApiError::UnsupportedMediaType.into());
             }
-            let bytes = bytes.await.map_err(|error| explain_payload(&error))?;
+            let bytes = tokio::time::timeout(BODY_TIMEOUT, bytes)
+                .await
+                .map_err(|_| ApiError::BodyTooSlow)?;
+            let bytes = bytes.map_err(|error| explain_payload(&error))?;
             Ok(Self(read(&bytes)?))
         })
     }

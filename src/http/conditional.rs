@@ -2,7 +2,7 @@
 //!
 //! An entity tag of ours is a version in quotes. Nothing is allocated here: the status endpoint comes by for each poll.
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use super::error::ApiError;
 use crate::domain::order::Version;
@@ -21,8 +21,12 @@ pub enum NoneMatch {
 /// Compares `If-None-Match` with our tag, weakly (RFC 9110 §13.1.2). A field that is not a list of tags matches nothing:
 /// the plain answer is never wrong.
 pub fn none_match(headers: &HeaderMap, etag: &[u8]) -> NoneMatch {
+    compare(headers.get_all(header::IF_NONE_MATCH), etag)
+}
+
+fn compare<'a>(fields: impl Iterator<Item = &'a HeaderValue>, etag: &[u8]) -> NoneMatch {
     let mut seen = NoneMatch::Absent;
-    for field in headers.get_all(header::IF_NONE_MATCH) {
+    for field in fields {
         if is_any(field.as_bytes()) {
             return NoneMatch::Any;
         }
@@ -37,40 +41,42 @@ pub fn none_match(headers: &HeaderMap, etag: &[u8]) -> NoneMatch {
 /// The precondition of a report: `If-Match` (strong comparison) and, as RFC 9110 §13.2.2 has it, `If-None-Match`, which
 /// fails for other methods than GET when it matches.
 #[derive(Debug)]
-pub struct WritePrecondition<'a>(&'a HeaderMap);
+pub struct WritePrecondition {
+    if_match: Vec<HeaderValue>,
+    if_none_match: Vec<HeaderValue>,
+}
 
-impl<'a> WritePrecondition<'a> {
+impl WritePrecondition {
     /// Refuses an `If-Match` that is no list of entity tags: to take it for anything would be a guess.
-    pub fn of(headers: &'a HeaderMap) -> Result<Self, ApiError> {
-        for field in headers.get_all(header::IF_MATCH) {
-            if !is_any(field.as_bytes()) && EntityTags(field.as_bytes()).any(|tag| tag.is_err()) {
-                return Err(ApiError::invalid(
-                    "If-Match",
-                    "must be an entity tag such as \"3\", a list of them, or *",
-                ));
-            }
+    pub fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
+        let fields = |name| headers.get_all(name).cloned().collect::<Vec<_>>();
+        let if_match = fields(header::IF_MATCH);
+        let well_formed =
+            |field: &HeaderValue| is_any(field.as_bytes()) || EntityTags(field.as_bytes()).all(|tag| tag.is_ok());
+        if !if_match.iter().all(well_formed) {
+            return Err(ApiError::invalid(
+                "If-Match",
+                "must be an entity tag such as \"3\", a list of them, or *",
+            ));
         }
-        Ok(Self(headers))
-    }
-
-    fn if_match_allows(&self, etag: &[u8]) -> bool {
-        let mut fields = self.0.get_all(header::IF_MATCH).peekable();
-        if fields.peek().is_none() {
-            return true;
-        }
-        fields.any(|field| {
-            is_any(field.as_bytes())
-                || EntityTags(field.as_bytes()).any(|tag| tag.is_ok_and(|tag| !tag.weak && tag.quoted == etag))
+        Ok(Self {
+            if_match,
+            if_none_match: fields(header::IF_NONE_MATCH),
         })
     }
 }
 
-impl Precondition for WritePrecondition<'_> {
+impl Precondition for WritePrecondition {
     fn allows(&self, version: Version) -> bool {
         let etag = format!("\"{version}\"");
-        self.if_match_allows(etag.as_bytes())
+        let matches_strongly = |field: &HeaderValue| {
+            is_any(field.as_bytes())
+                || EntityTags(field.as_bytes())
+                    .any(|tag| tag.is_ok_and(|tag| !tag.weak && tag.quoted == etag.as_bytes()))
+        };
+        (self.if_match.is_empty() || self.if_match.iter().any(matches_strongly))
             && matches!(
-                none_match(self.0, etag.as_bytes()),
+                compare(self.if_none_match.iter(), etag.as_bytes()),
                 NoneMatch::Absent | NoneMatch::Differs
             )
     }
@@ -129,7 +135,6 @@ fn read_tag(item: &[u8]) -> Option<(EntityTag<'_>, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderValue;
     use proptest::prelude::*;
 
     fn headers(name: header::HeaderName, fields: &[&str]) -> HeaderMap {

@@ -28,6 +28,7 @@ pub enum ApiError {
     },
     UnsupportedMediaType,
     BodyTooLarge,
+    BodyTooSlow,
     /// The body did not arrive as it was announced.
     BrokenBody {
         reason: String,
@@ -113,6 +114,7 @@ impl ApiError {
                 "The body's type is not supported",
             ),
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),
+            Self::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body took too long"),
             Self::Unauthorized { .. } => (
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
@@ -171,6 +173,7 @@ impl ApiError {
             }
             Self::UnsupportedMediaType => "send the body as JSON, with Content-Type: application/json".into(),
             Self::BodyTooLarge => format!("a body may have {} bytes at most", super::MAX_BODY_BYTES),
+            Self::BodyTooSlow => "the body did not arrive within 15 s".into(),
             Self::Unauthorized { reason } => (*reason).into(),
             Self::OrderNotFound => "there is no such order, or these credentials do not open it".into(),
             Self::RouteNotFound => "nothing is served at this path; /docs lists what is".into(),
@@ -317,6 +320,7 @@ impl From<UpdateError> for ApiError {
             },
             UpdateError::Rejected(rejection) => Self::Rejected(rejection),
             UpdateError::Contended => Self::Contended,
+            UpdateError::Interrupted => Self::Stopping,
             UpdateError::Database(error) => error.into(),
         }
     }

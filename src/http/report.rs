@@ -46,7 +46,7 @@ pub async fn by_id(
     body: Json<ReportBody>,
 ) -> Result<HttpResponse, ApiError> {
     let name = OrderName::Id(routes::order_id(&request)?);
-    report(merchant, &request, &door, &name, body.0).await
+    report(merchant, &request, &door, name, body.0).await
 }
 
 #[utoipa::path(
@@ -82,20 +82,20 @@ pub async fn by_out_trade_no(
     body: Json<ReportBody>,
 ) -> Result<HttpResponse, ApiError> {
     let name = OrderName::OutTradeNo(routes::out_trade_no(number.into_inner())?);
-    report(merchant, &request, &door, &name, body.0).await
+    report(merchant, &request, &door, name, body.0).await
 }
 
 async fn report(
     merchant: Merchant,
     request: &HttpRequest,
     door: &Door,
-    name: &OrderName,
+    name: OrderName,
     body: ReportBody,
 ) -> Result<HttpResponse, ApiError> {
     let precondition = WritePrecondition::of(request.headers())?;
     let order = door
         .service
-        .update(merchant.0, name, &body.parse()?, &precondition)
+        .update(merchant.0, name, body.parse()?, precondition)
         .await?;
     Ok(write_order(&order))
 }

@@ -38,7 +38,7 @@ impl Service {
         {
             return Ok(Created::New(Box::new(order)));
         }
-        let mut connection = self.reading(async { Ok(self.pool.acquire().await?) }).await?;
+        let mut connection = self.connection().await?;
         find_first(&mut connection, &order, &fingerprint).await
     }
 

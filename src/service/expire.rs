@@ -1,5 +1,7 @@
 //! Closing orders whose time is up.
 
+use std::sync::Arc;
+
 use super::{Service, now};
 use crate::db::journal::Change;
 use crate::db::{DbError, journal, orders};
@@ -12,7 +14,7 @@ const BATCH: i64 = 200;
 impl Service {
     /// Closes one batch of overdue orders and tells their waiters; says whether there may be more. Safe with any number of
     /// replicas: each claims rows that no other has.
-    pub async fn close_overdue(&self) -> Result<bool, DbError> {
+    pub async fn close_overdue(self: &Arc<Self>) -> Result<bool, DbError> {
         let mut transaction = self.writing(async { Ok(self.pool.begin().await?) }).await?;
         let overdue = orders::claim_overdue(&mut *transaction, BATCH).await?;
         if overdue.is_empty() {
@@ -26,7 +28,10 @@ impl Service {
             .map(|(from, order)| Change { event: OrderEvent::changed(&order, from, Source::Expiry), order })
             .collect();
         journal::apply(&mut *transaction, &changes).await?;
-        self.writing(async { Ok(transaction.commit().await?) }).await?;
+        if let Err(error) = self.writing(async { Ok(transaction.commit().await?) }).await {
+            self.clear_doubt(changes.iter().map(|change| change.order.id).collect());
+            return Err(error);
+        }
         for change in &changes {
             self.hub.publish(&change.order);
         }

@@ -52,7 +52,7 @@ impl Chore {
     }
 
     /// One step; says whether there may be more to do at once.
-    async fn step(self, service: &Service) -> Result<bool, DbError> {
+    async fn step(self, service: &Arc<Service>) -> Result<bool, DbError> {
         match self {
             Self::Expiry => service.close_overdue().await,
             Self::Keys => service.refresh_keys().await.map(|()| false),

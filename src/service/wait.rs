@@ -1,7 +1,7 @@
 //! Waiting for an order to move on: the held request, whatever transport holds it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::{Gauge, gauge};
@@ -27,7 +27,9 @@ pub struct Settings {
 pub struct Holds {
     settings: Settings,
     held: AtomicUsize,
-    draining: CancellationToken,
+    /// The same as `drain` being cancelled; asked on every answer, so it must not take a lock.
+    draining: AtomicBool,
+    drain: CancellationToken,
     emptied: Notify,
     gauge: Gauge,
 }
@@ -67,7 +69,8 @@ impl Holds {
         Arc::new(Self {
             settings: settings.clone(),
             held: AtomicUsize::new(0),
-            draining: CancellationToken::new(),
+            draining: AtomicBool::new(false),
+            drain: CancellationToken::new(),
             emptied: Notify::new(),
             gauge: gauge!("payquery_held_requests"),
         })
@@ -85,11 +88,12 @@ impl Holds {
 
     /// From here on nothing is held, and what is held is answered within [`Settings::drain_spread`].
     pub fn drain(&self) {
-        self.draining.cancel();
+        self.draining.store(true, Ordering::Relaxed);
+        self.drain.cancel();
     }
 
     pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Holds a request until what it waits for comes or its time is up; says how it ended and the order's latest snapshot.
@@ -134,7 +138,7 @@ impl Holds {
     }
 
     async fn drained(&self) {
-        self.draining.cancelled().await;
+        self.drain.cancelled().await;
         tokio::time::sleep(self.settings.drain_spread.mul_f64(fastrand::f64())).await;
     }
 
