@@ -3,4 +3,5 @@
 
 mod polling;
 mod private_postgres;
+mod reporting_faults;
 mod support;

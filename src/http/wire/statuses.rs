@@ -1,0 +1,47 @@
+//! Many statuses at once.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::error::Problem;
+use crate::domain::document::StatusDocument;
+
+/// Orders whose statuses are wanted: 1 to 100 names.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = StatusesRequest)]
+pub struct StatusesBody {
+    /// Ids of orders.
+    #[serde(default)]
+    #[schema(value_type = Vec<uuid::Uuid>, max_items = 100)]
+    pub ids: Vec<String>,
+    /// The merchant's own numbers of orders.
+    #[serde(default)]
+    #[schema(max_items = 100)]
+    pub out_trade_nos: Vec<String>,
+}
+
+/// One answer for each name, in the order asked: ids first.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = Statuses)]
+pub struct StatusListBody<'a> {
+    pub data: Vec<StatusItem<'a>>,
+}
+
+/// A status document with its `out_trade_no`, or a problem and the name it is about.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub enum StatusItem<'a> {
+    Found {
+        out_trade_no: &'a str,
+        #[serde(flatten)]
+        document: StatusDocument<'a>,
+    },
+    Missing {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        order_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        out_trade_no: Option<String>,
+        #[serde(flatten)]
+        problem: Problem,
+    },
+}
