@@ -14,6 +14,7 @@ target=$(scripts/target-dir.sh)
 payquery=$target/debug/payquery
 venv=$target/tools/schemathesis-$version
 log=$target/schemathesis.log
+config=$PWD/scripts/schemathesis.toml
 
 if [[ ! -e $venv/installed ]]; then
   echo "installing schemathesis $version"
@@ -27,6 +28,7 @@ PAYQUERY_DATA_DIR=$(mktemp -d /tmp/payquery-schemathesis.XXXXXX)
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 export PAYQUERY_DATA_DIR PAYQUERY_ADDR=127.0.0.1:$port
 export PAYQUERY_MERCHANT_RATE=0 PAYQUERY_POLL_RATE=0 PAYQUERY_AUTH_FAILURE_RATE=0
+export PAYQUERY_MAX_WAIT=1 # it asks to be held often
 
 finish() {
   local code=$?
@@ -51,6 +53,7 @@ until curl --silent --fail --max-time 5 --output /dev/null "http://$PAYQUERY_ADD
 done
 key=$("$payquery" key create --merchant schemathesis --json | jq -r .api_key)
 cd "$target" # it leaves its notes where it runs
-timeout "$seconds" "$venv/bin/schemathesis" run "http://$PAYQUERY_ADDR/openapi.json" \
+# One worker: Python 3.11 miscounts the depth of syntax trees when two threads make them (CPython issue 106905).
+timeout "$seconds" "$venv/bin/schemathesis" --config-file "$config" run "http://$PAYQUERY_ADDR/openapi.json" \
   --header "Authorization: Bearer $key" --max-examples "$examples" --generation-deterministic \
-  --workers 2 --request-timeout 30 "$@"
+  --workers 1 --request-timeout 10 "$@"

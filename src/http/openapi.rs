@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{Modify, OpenApi, ToResponse};
 
 use super::error::Problem;
@@ -31,10 +33,10 @@ use super::{events, operations, orders, report, status, statuses};
         statuses::get_statuses, events::list_events,
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
-    components(responses(
+    components(schemas(UntilParameter, Seconds), responses(
         BadRequest, Unauthorized, NotFound, Rejected, PreconditionFailed, BodyTooLarge, UnsupportedMediaType, TooManyRequests, Unavailable
     )),
-    modifiers(&Credentials)
+    modifiers(&Credentials, &OneWordPerReport)
 )]
 struct Description;
 
@@ -73,6 +75,22 @@ pub enum UntilParameter {
     Final,
 }
 
+/// A number of seconds without an upper end: what is too long is clamped.
+#[derive(Debug)]
+pub struct Seconds;
+
+impl utoipa::PartialSchema for Seconds {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .examples([25])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Seconds {}
+
 struct Credentials;
 
 impl Modify for Credentials {
@@ -96,6 +114,33 @@ impl Modify for Credentials {
             "client_secret_in_query",
             SecurityScheme::ApiKey(ApiKey::Query(in_query)),
         );
+    }
+}
+
+/// A report names its status in one of two ways. The struct that reads it has both fields, each optional; the schema can say
+/// what is true: one of them, and not the other.
+struct OneWordPerReport;
+
+impl Modify for OneWordPerReport {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let schemas = &mut description.components.get_or_insert_default().schemas;
+        let Some(RefOr::T(Schema::Object(report))) = schemas.get("Report").cloned() else {
+            return;
+        };
+        let naming = |word: &str, schema: &str, other: &str| {
+            let mut report = report.clone();
+            report.properties.shift_remove(other);
+            report
+                .properties
+                .insert(word.into(), RefOr::Ref(Ref::from_schema_name(schema)));
+            report.required.push(word.into());
+            report
+        };
+        let either = OneOfBuilder::new()
+            .item(naming("status", "Status", "trade_state"))
+            .item(naming("trade_state", "TradeState", "status"))
+            .description(report.description.clone());
+        schemas.insert("Report".into(), either.into());
     }
 }
 

@@ -34,7 +34,16 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache")
     params(("Idempotency-Key" = Option<String>, Header, description = "A name of the client's for this attempt: 1–255 visible ASCII characters, quoted or bare", example = "\"8e03978e-40d5-43e8-bc93-6894a57f9324\"")),
     request_body = NewOrderBody,
     responses(
-        (status = 201, description = "Created", body = OrderBody<'_>, headers(("Location" = String, description = "The order's path"), ("ETag" = String, description = "The version, in quotes"))),
+        (status = 201, description = "Created", body = OrderBody<'_>,
+            headers(("Location" = String, description = "The order's path"), ("ETag" = String, description = "The version, in quotes")),
+            links(
+                ("status" = (operation_id = "getStatus", parameters(("id" = "$response.body#/id")))),
+                ("report" = (operation_id = "reportStatus", parameters(("id" = "$response.body#/id")))),
+                ("order" = (operation_id = "getOrder", parameters(("id" = "$response.body#/id")))),
+                ("log" = (operation_id = "listOrderEvents", parameters(("id" = "$response.body#/id")))),
+                ("byNumber" = (operation_id = "getOrderByOutTradeNo", parameters(("no" = "$response.body#/out_trade_no")))),
+                ("reportByNumber" = (operation_id = "reportStatusByOutTradeNo", parameters(("no" = "$response.body#/out_trade_no")))),
+            )),
         (status = 200, description = "The same was created before; this is that order", body = OrderBody<'_>, headers(("ETag" = String, description = "The version, in quotes"))),
         (status = 400, response = super::openapi::BadRequest),
         (status = 401, response = super::openapi::Unauthorized),
@@ -151,7 +160,7 @@ pub async fn get_by_id(
     summary = "Read an order by the merchant's own number",
     security(("api_key" = [])),
     params(
-        ("no" = String, Path, description = "The merchant's own number, percent-encoded where it must be", example = "20261120-0001"),
+        ("no" = String, Path, description = "The merchant's own number, percent-encoded where it must be", example = "20261120-0001", pattern = "^[!-~]{1,64}$"),
         ("If-None-Match" = Option<String>, Header, description = "The last ETag", example = "\"1\""),
     ),
     responses(

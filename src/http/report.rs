@@ -57,7 +57,7 @@ pub async fn by_id(
     summary = "Report an order's status by the merchant's own number",
     security(("api_key" = [])),
     params(
-        ("no" = String, Path, description = "The merchant's own number, percent-encoded where it must be", example = "20261120-0001"),
+        ("no" = String, Path, description = "The merchant's own number, percent-encoded where it must be", example = "20261120-0001", pattern = "^[!-~]{1,64}$"),
         ("If-Match" = Option<String>, Header, description = "Only if the order still stands at this version", example = "\"1\""),
     ),
     request_body = ReportBody,

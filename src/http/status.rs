@@ -42,7 +42,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
     security(("client_secret" = []), ("client_secret_in_query" = []), ("api_key" = [])),
     params(
         ("id" = String, Path, description = "The order's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid),
-        ("wait" = Option<u32>, Query, description = "Seconds to be held at most, 0–55; more counts as 55. Shortened by up to a sixteenth at random", minimum = 0, example = 25),
+        ("wait" = Option<super::openapi::Seconds>, Query, description = "Seconds to be held at most, 0–55; more counts as 55. Shortened by up to a sixteenth at random"),
         ("since_version" = Option<i64>, Query, description = "The version last seen: held while the order stands at it, for clients whose HTTP stack meddles with 304", minimum = 0),
         ("until" = Option<super::openapi::UntilParameter>, Query, description = "Held until the order is final"),
         ("If-None-Match" = Option<String>, Header, description = "The last ETag, or a list; compared weakly. `*` proves nothing and is answered at once", example = "\"1\""),

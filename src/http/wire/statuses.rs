@@ -16,9 +16,15 @@ pub struct StatusesBody {
     pub ids: Vec<String>,
     /// The merchant's own numbers of orders.
     #[serde(default)]
-    #[schema(max_items = 100)]
+    #[schema(value_type = Vec<OutTradeNoText>, max_items = 100)]
     pub out_trade_nos: Vec<String>,
 }
+
+/// An `out_trade_no`, as the schema says it.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(as = OutTradeNo, min_length = 1, max_length = 64, pattern = "^[!-~]+$")]
+#[allow(dead_code, reason = "only its schema is used")]
+pub struct OutTradeNoText(String);
 
 /// One answer for each name, in the order asked: ids first.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
