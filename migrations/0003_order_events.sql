@@ -17,7 +17,11 @@ create table order_events (
     accepted     boolean     not null,
     reason       text,
     at           timestamptz not null,
-    data         jsonb       not null
+    data         jsonb       not null,
+    xid          xid8        not null default pg_current_xact_id()     -- the writing transaction: the feed's cursor
 );
 
 create index order_events_of_order on order_events (order_id, seq);
+
+-- What the feed of every replica asks for: the rows of transactions that it has not seen yet.
+create index order_events_by_transaction on order_events (xid);

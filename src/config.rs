@@ -19,6 +19,10 @@ pub struct DatabaseArgs {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", value_parser = parse_database_url)]
     pub database_url: Option<String>,
 
+    /// Where to listen for changes of other replicas, when DATABASE_URL leads through a transaction pooler: the server itself
+    #[arg(long, env = "PAYQUERY_LISTEN_URL", hide_env_values = true, value_name = "URL", value_parser = parse_database_url)]
+    pub listen_url: Option<String>,
+
     /// Directory of the private PostgreSQL [default: /var/lib/payquery as root, else ~/.local/share/payquery]
     #[arg(long, env = "PAYQUERY_DATA_DIR", value_name = "PATH")]
     pub data_dir: Option<PathBuf>,

@@ -12,6 +12,8 @@ use crate::private_postgres::{self, PrivatePostgres};
 #[derive(Debug)]
 pub struct Database {
     pub pool: Pool,
+    /// Where to listen for the doorbell: the server itself, past any pooler.
+    pub listen_url: String,
     private: Option<PrivatePostgres>,
 }
 
@@ -24,8 +26,13 @@ impl Database {
             let private = start_private(args).await?;
             (private.url(), Some(private))
         };
+        let listen_url = args.listen_url.clone().unwrap_or_else(|| url.clone());
         match Self::connect(args, url).await {
-            Ok(pool) => Ok(Self { pool, private }),
+            Ok(pool) => Ok(Self {
+                pool,
+                listen_url,
+                private,
+            }),
             Err(error) => {
                 if let Some(private) = private {
                     private.stop()?;

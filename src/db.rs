@@ -4,6 +4,7 @@
 //! is neither without the other; nothing above this module knows a column's name.
 
 pub mod api_keys;
+pub mod feed;
 pub mod idempotency_keys;
 pub mod issuing_keys;
 pub mod journal;

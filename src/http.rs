@@ -113,6 +113,7 @@ impl Door {
     /// What is to be done every second: measures the load, forgets limiter keys that are back at full quota.
     pub fn keep_house(&self) {
         self.pace.sample(self.service.holds.occupancy_percent());
+        self.service.feed_health.measure();
         self.sizes.poll_keys.set(self.poll_limiter.drop_idle_keys() as f64);
         self.sizes
             .merchant_keys

@@ -17,6 +17,7 @@ pub use snapshot::Snapshot;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use metrics::{Counter, counter};
 use parking_lot::Mutex;
@@ -24,7 +25,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::db::DbError;
-use crate::domain::order::{Order, OrderId};
+use crate::domain::order::{Order, OrderId, Version};
 use clock::Clock;
 
 /// What a first look at an order came to: the order, nothing there, or a database that did not answer.
@@ -140,6 +141,38 @@ impl Hub {
             },
             None => {}
         }
+    }
+
+    /// Whether the hub has this order, or is reading it, and may not have seen that version yet.
+    pub fn lacks(&self, id: OrderId, version: Version) -> bool {
+        match self.shard(id).lock().get_mut(&id) {
+            Some(Slot::Hot(hot)) => hot.snapshot().version < version,
+            Some(Slot::Loading(_)) => true,
+            None => false,
+        }
+    }
+
+    /// The orders that are hot or being read.
+    pub fn ids(&self) -> Vec<OrderId> {
+        self.shards.iter().flat_map(|shard| shard.lock().ids()).collect()
+    }
+
+    /// Reads a hot order again. Of many who ask at once one reads, and the others take what it found.
+    pub async fn refresh<R>(&self, hot: &HotOrder, read: impl FnOnce() -> R) -> Result<(), DbError>
+    where
+        R: Future<Output = Result<Option<Order>, DbError>>,
+    {
+        let asked_at = Instant::now();
+        let mut read_at = hot.read_at.lock().await;
+        if *read_at >= asked_at {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if let Some(order) = read().await? {
+            self.publish(&order);
+        }
+        *read_at = now;
+        Ok(())
     }
 
     /// How many orders are hot.

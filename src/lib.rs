@@ -8,6 +8,7 @@ pub mod config;
 pub mod database;
 pub mod db;
 pub mod domain;
+pub mod feed;
 pub mod http;
 pub mod hub;
 pub mod private_postgres;

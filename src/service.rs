@@ -7,6 +7,7 @@ pub mod authenticate;
 pub mod create;
 pub mod expire;
 pub mod housekeeping;
+pub mod open;
 pub mod read;
 pub mod update;
 pub mod wait;
@@ -21,6 +22,7 @@ use tokio::runtime::Handle;
 use crate::db::{DbError, Pool, PooledConnection, issuing_keys};
 use crate::domain::client_secret::IssuingKey;
 use crate::domain::time::Timestamp;
+use crate::feed::{Doorbell, Feed, FeedHealth};
 use crate::hub::Hub;
 use authenticate::KnownKeys;
 use wait::Holds;
@@ -31,6 +33,8 @@ pub struct Service {
     pub hub: Arc<Hub>,
     pub holds: Arc<Holds>,
     pub known_keys: KnownKeys,
+    pub feed_health: Arc<FeedHealth>,
+    pub doorbell: Arc<Doorbell>,
     pool: Pool,
     /// Where writes run: to their end, whoever hangs up meanwhile.
     runtime: Handle,
@@ -67,6 +71,8 @@ impl Service {
             hub: Hub::new(settings.max_hot),
             holds: Holds::new(&settings.holds),
             known_keys: KnownKeys::default(),
+            feed_health: Arc::new(FeedHealth::new()),
+            doorbell: Arc::new(Doorbell::default()),
             pool,
             runtime: Handle::current(),
             issuing_key,
@@ -79,6 +85,11 @@ impl Service {
             },
             expired: counter!("payquery_orders_expired_total"),
         }
+    }
+
+    /// The feed that keeps this service's hub up to date with other replicas.
+    pub fn feed(&self) -> Feed {
+        Feed::new(self.pool.clone(), Arc::clone(&self.hub), Arc::clone(&self.feed_health))
     }
 
     /// Whether the database answers.

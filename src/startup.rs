@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ServeArgs;
 use crate::database::Database;
-use crate::db::Pool;
+use crate::feed;
 use crate::http::{Door, RequestScope, routes};
 use crate::service::{Service, housekeeping};
 use crate::telemetry::Metrics;
@@ -44,20 +44,30 @@ pub struct Application {
 
 impl Application {
     /// Builds everything; the door opens when the server is [run](Application::run_until).
-    pub async fn build(args: &ServeArgs, pool: Pool, listener: TcpListener) -> anyhow::Result<Self> {
+    pub async fn build(args: &ServeArgs, database: &Database, listener: TcpListener) -> anyhow::Result<Self> {
+        let (pool, listen_url) = (&database.pool, database.listen_url.clone());
         let max_held = file_limit::room_for_held_requests(args.max_held, args.database.db_connections);
-        let issuing_key = Service::issuing_key(&pool)
+        let issuing_key = Service::issuing_key(pool)
             .await
             .context("cannot read the issuing key; run `payquery migrate`")?;
         let metrics = Metrics::new();
-        let (service, door) = metrics.record(|| {
-            let service = Arc::new(Service::new(pool, issuing_key, &args.service_settings(max_held)));
+        let (service, feed, door) = metrics.record(|| {
+            let service = Arc::new(Service::new(
+                pool.clone(),
+                issuing_key,
+                &args.service_settings(max_held),
+            ));
             let door = Arc::new(Door::new(Arc::clone(&service), args.http_settings(), metrics.handle()));
-            (service, door)
+            let feed = service.feed();
+            (service, feed, door)
         });
         let stop_chores = CancellationToken::new();
         let chores = housekeeping::start(&service, &stop_chores);
         chores.reopen();
+        let doorbell = &service.doorbell;
+        chores.spawn(feed.run(Arc::clone(doorbell), stop_chores.clone()));
+        chores.spawn(feed::ring_out(Arc::clone(doorbell), pool.clone(), stop_chores.clone()));
+        chores.spawn(feed::listen(Arc::clone(doorbell), listen_url, stop_chores.clone()));
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
         chores.close();
         let address = listener.local_addr()?;
@@ -137,21 +147,21 @@ async fn keep_door(door: Arc<Door>, metrics: Metrics, stop: CancellationToken) {
 /// `payquery serve`: the whole process, from configuration to the last answer.
 pub async fn serve(args: ServeArgs, stop: CancellationToken) -> anyhow::Result<()> {
     let database = Database::open(&args.database).await?;
-    let outcome = serve_from(&args, &database.pool, stop).await;
+    let outcome = serve_from(&args, &database, stop).await;
     outcome.and(database.close().await)
 }
 
-async fn serve_from(args: &ServeArgs, pool: &Pool, stop: CancellationToken) -> anyhow::Result<()> {
+async fn serve_from(args: &ServeArgs, database: &Database, stop: CancellationToken) -> anyhow::Result<()> {
     let listener = TcpListener::bind(args.addr).with_context(|| {
         format!(
             "cannot listen on {}; is it in use? PAYQUERY_ADDR names another",
             args.addr
         )
     })?;
-    let application = Application::build(args, pool.clone(), listener).await?;
+    let application = Application::build(args, database, listener).await?;
     tracing::info!(address = %application.address, "listening on http://{}", application.address);
     if args.demo {
-        demo::welcome(pool, application.address).await?;
+        demo::welcome(&database.pool, application.address).await?;
     }
     application.run_until(stop).await?;
     tracing::info!("stopped");

@@ -97,6 +97,19 @@ fn describe() {
     describe_gauge!("payquery_hub_orders", "Orders in memory");
     describe_gauge!("payquery_held_requests", "Requests held now");
     describe_gauge!("payquery_limiter_keys", "Rate limiter keys in memory, by policy");
+    describe_gauge!(
+        "payquery_feed_lag_seconds",
+        Unit::Seconds,
+        "Time since the feed last knew everything"
+    );
+    describe_counter!(
+        "payquery_feed_rereads_total",
+        "Hot orders read again because the feed told of a change"
+    );
+    describe_counter!(
+        "payquery_feed_resyncs_total",
+        "Times that all hot orders were read again"
+    );
     describe_counter!(
         "payquery_rate_limited_total",
         "Requests refused by a rate limit, by policy"

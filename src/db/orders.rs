@@ -60,6 +60,17 @@ pub async fn find(executor: impl PgExecutor<'_>, id: OrderId) -> Result<Option<O
         .transpose()
 }
 
+/// These orders, whosever they are: for the feed.
+pub async fn find_all(executor: impl PgExecutor<'_>, ids: &[OrderId]) -> Result<Vec<Order>, DbError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    select_orders!("where id = any($1)", &ids)
+        .fetch_all(executor)
+        .await?
+        .into_iter()
+        .map(Order::try_from)
+        .collect()
+}
+
 /// The merchant's order with that id.
 pub async fn find_of_merchant(
     executor: impl PgExecutor<'_>,

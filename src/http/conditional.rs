@@ -24,6 +24,22 @@ pub fn none_match(headers: &HeaderMap, etag: &[u8]) -> NoneMatch {
     compare(headers.get_all(header::IF_NONE_MATCH), etag)
 }
 
+/// The highest version among the tags of `If-None-Match`: the client has seen it, here or on another replica.
+pub fn highest_version(headers: &HeaderMap) -> Option<Version> {
+    let tags = headers
+        .get_all(header::IF_NONE_MATCH)
+        .flat_map(|field| EntityTags(field.as_bytes()))
+        .flatten();
+    tags.filter_map(|tag| {
+        std::str::from_utf8(&tag.quoted[1..tag.quoted.len() - 1])
+            .ok()?
+            .parse()
+            .ok()
+            .map(Version)
+    })
+    .max()
+}
+
 fn compare<'a>(fields: impl Iterator<Item = &'a HeaderValue>, etag: &[u8]) -> NoneMatch {
     let mut seen = NoneMatch::Absent;
     for field in fields {

@@ -54,6 +54,8 @@ pub enum ApiError {
     QuotaExceeded(Box<Refusal>),
     Database(Arc<DbError>),
     Stopping,
+    /// The feed has not kept up: this replica knows less than others.
+    Behind,
 }
 
 /// RFC 9457 problem details, with a stable machine `code` and the `request_id` that the logs have too.
@@ -161,6 +163,7 @@ impl ApiError {
                     "Something went wrong in the service",
                 ),
             },
+            Self::Behind => (StatusCode::SERVICE_UNAVAILABLE, "behind", "The service has to catch up"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The service is stopping"),
         }
     }
@@ -196,6 +199,7 @@ impl ApiError {
                 DbError::Unavailable(_) => "nothing was changed; try again in a moment".into(),
                 DbError::Refused(_) | DbError::Unreadable(_) => "the logs say more under the request_id".into(),
             },
+            Self::Behind => "this process has not yet read what others committed; another one will answer".into(),
             Self::Stopping => "this process is about to stop; another one will answer".into(),
         }
     }
@@ -275,7 +279,7 @@ impl ResponseError for ApiError {
                 response.insert_header(("ratelimit-policy", refusal.policy.clone()));
                 response.insert_header(("ratelimit", refusal.limit.clone()));
             }
-            Self::Stopping => {
+            Self::Stopping | Self::Behind => {
                 response.insert_header((header::RETRY_AFTER, "1"));
             }
             Self::Database(error) if matches!(**error, DbError::Unavailable(_)) => {

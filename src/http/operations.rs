@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::Door;
 use super::error::ApiError;
 use crate::db::DbError;
+use crate::feed::Trust;
 
 /// How long the database may take to answer before the service counts as not ready.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -51,6 +52,9 @@ pub async fn get_health() -> HttpResponse {
 pub async fn get_readiness(door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
     if door.service.holds.is_draining() {
         return Err(ApiError::Stopping);
+    }
+    if door.service.feed_health.trust() == Trust::Behind {
+        return Err(ApiError::Behind);
     }
     let ping = tokio::time::timeout(PING_TIMEOUT, door.service.ping());
     ping.await

@@ -12,7 +12,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::Door;
 use super::auth::Opener;
 use super::client_address::{network_of, of_request};
-use super::conditional::{NoneMatch, none_match};
+use super::conditional::{NoneMatch, highest_version, none_match};
 use super::error::ApiError;
 use super::limits::{Allowance, Cost};
 use super::poll_metrics::PollOutcome;
@@ -79,6 +79,8 @@ async fn answer_question(request: &HttpRequest, door: &Door) -> Result<(HttpResp
     let id = routes::order_id(request)?;
     let question = Question::read(request.query_string(), request.headers(), door.settings.max_wait)?;
     let (hot, opener) = door.open_order(request, id, question.client_secret.as_deref()).await?;
+    let shown = question.since_version.max(highest_version(request.headers()));
+    door.service.catch_up(&hot, shown).await?;
     let snapshot = hot.snapshot();
     let matches = none_match(request.headers(), &snapshot.etag);
     let until = what_to_wait_for(&question, matches, &snapshot);

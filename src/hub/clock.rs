@@ -36,6 +36,10 @@ impl<V> Clock<V> {
         self.entries.len()
     }
 
+    pub(super) fn ids(&self) -> Vec<OrderId> {
+        self.entries.keys().copied().collect()
+    }
+
     /// The entry, which counts as asked for.
     pub(super) fn touch(&mut self, id: &OrderId) -> Option<&mut V> {
         let entry = self.entries.get_mut(id)?;

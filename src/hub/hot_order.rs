@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::Snapshot;
 use crate::domain::client_secret::ClientSecret;
@@ -17,6 +18,8 @@ pub struct HotOrder {
     pub client_secret: ClientSecret,
     latest: watch::Sender<Arc<Snapshot>>,
     held: AtomicUsize,
+    /// When the last reading of it from the database began; locked while one is under way.
+    pub(super) read_at: Mutex<Instant>,
 }
 
 impl HotOrder {
@@ -27,6 +30,7 @@ impl HotOrder {
             client_secret: order.client_secret.clone(),
             latest: watch::Sender::new(Arc::new(snapshot)),
             held: AtomicUsize::new(0),
+            read_at: Mutex::new(Instant::now()),
         }
     }
 

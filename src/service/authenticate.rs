@@ -1,20 +1,16 @@
-//! Who is asking: a merchant by its API key, or a payer's screen by an order's client secret.
-
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+//! Who a merchant is: its API keys.
 
 use chrono::{DateTime, Utc};
 use parking_lot::{Mutex, RwLock};
 use ring::rand::SystemRandom;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::{Service, random_bytes};
 use crate::db::api_keys::{ActiveKey, ListedKey};
-use crate::db::{DbError, Pool, api_keys, merchants, orders};
+use crate::db::{DbError, Pool, api_keys, merchants};
 use crate::domain::api_key::{ApiKey, ApiKeyDigest};
-use crate::domain::order::{MerchantId, OrderId};
 use crate::domain::text::MerchantName;
-use crate::hub::HotOrder;
 
 /// The API keys that were seen and found good. A revoked one is dropped within a housekeeping step.
 #[derive(Debug, Default)]
@@ -79,40 +75,6 @@ impl Service {
             self.writing(api_keys::mark_used(&self.pool, &used)).await?;
         }
         Ok(())
-    }
-
-    /// The order that a client secret opens; None alike for a wrong secret and for an order that isn't there.
-    ///
-    /// What this installation never issued for that order is turned away by its MAC before anything is looked up, so neither
-    /// the time taken nor the database's load tells whether the order exists.
-    pub async fn open_with_secret(&self, id: OrderId, secret: &str) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
-        if let Some(hot) = self.hub.get(id).filter(|hot| hot.client_secret.matches(secret)) {
-            return Ok(Some(hot));
-        }
-        if !self.issuing_key.issued(id, secret) {
-            return Ok(None);
-        }
-        let hot = self.load(id).await?;
-        Ok(hot.filter(|hot| hot.client_secret.matches(secret)))
-    }
-
-    /// The order, if it is the merchant's.
-    pub async fn open_with_key(
-        &self,
-        id: OrderId,
-        merchant: MerchantId,
-    ) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
-        let hot = match self.hub.get(id) {
-            Some(hot) => Some(hot),
-            None => self.load(id).await?,
-        };
-        Ok(hot.filter(|hot| hot.merchant_id == merchant))
-    }
-
-    async fn load(&self, id: OrderId) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
-        let (pool, times) = (self.pool.clone(), self.times.clone());
-        let read = || async move { times.time(&times.read, orders::find(&pool, id)).await };
-        self.hub.get_or_load(id, read).await
     }
 }
 

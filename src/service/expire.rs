@@ -35,6 +35,7 @@ impl Service {
         for change in &changes {
             self.hub.publish(&change.order);
         }
+        self.doorbell.ring();
         self.expired.increment(changes.len() as u64);
         Ok(full)
     }

@@ -103,6 +103,7 @@ impl Service {
         }
         let [Change { order, .. }] = change;
         self.hub.publish(&order);
+        self.doorbell.ring();
         Ok(Some(order))
     }
 

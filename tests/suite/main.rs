@@ -3,5 +3,6 @@
 
 mod polling;
 mod private_postgres;
+mod replicas;
 mod reporting_faults;
 mod support;

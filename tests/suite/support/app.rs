@@ -7,10 +7,11 @@ use std::thread::JoinHandle;
 use clap::Parser as _;
 use payquery::cli::{Cli, Command};
 use payquery::config::ServeArgs;
+use payquery::database::Database;
 use payquery::domain::text::MerchantName;
 use payquery::service::authenticate::issue_key;
 use payquery::startup::Application;
-use payquery::{db, telemetry};
+use payquery::telemetry;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -183,12 +184,11 @@ fn run(args: ServeArgs, tell: &mpsc::Sender<SocketAddr>, stop: CancellationToken
         .build()
         .unwrap();
     runtime.block_on(async {
-        let url = args.database.database_url.clone().unwrap();
-        let pool = db::connect(&args.database.settings(url)).await.unwrap();
+        let database = Database::open(&args.database).await.unwrap();
         let listener = TcpListener::bind(args.addr).unwrap();
-        let application = Application::build(&args, pool.clone(), listener).await.unwrap();
+        let application = Application::build(&args, &database, listener).await.unwrap();
         tell.send(application.address).unwrap();
         application.run_until(stop).await.unwrap();
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(2), pool.close()).await;
+        database.close().await.unwrap();
     });
 }

@@ -1,0 +1,118 @@
+//! Table `order_events` as the feed reads it: whatever was committed since the last look.
+//!
+//! The cursor is a snapshot (`pg_current_snapshot()`): which transactions were over, which were running, which were yet to
+//! come. What is new since then was written by transactions that were running or yet to come, and is visible now. So every
+//! row is seen exactly once, whatever order transactions commit in, and a transaction that stays open for long, here or in
+//! another database of the cluster, holds nothing up: it is one more id to ask for. (PgQ of Skype's SkyTools works so, too.)
+
+use std::time::Duration;
+
+use sqlx::PgExecutor;
+use sqlx::postgres::PgListener;
+use tokio::time::timeout;
+
+use super::DbError;
+use crate::domain::order::{OrderId, Version};
+
+/// How far the feed has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor(String);
+
+/// What was committed since a cursor.
+#[derive(Debug)]
+pub enum Changes {
+    /// Each order that changed, with its highest version among the changes.
+    Orders(Vec<(OrderId, Version)>, Cursor),
+    /// More than [`MAX_EVENTS`]: cheaper to look at what is in memory than at what happened.
+    TooMany,
+}
+
+/// The most events in one reading.
+const MAX_EVENTS: i64 = 20_000;
+
+/// A cursor before which everything is committed or rolled back, and after which everything is still to be read.
+pub async fn read_cursor(executor: impl PgExecutor<'_>) -> Result<Cursor, DbError> {
+    let snapshot = sqlx::query_scalar!(r#"select pg_current_snapshot()::text as "snapshot!""#)
+        .fetch_one(executor)
+        .await?;
+    Ok(Cursor(snapshot))
+}
+
+/// The changes of orders since `cursor`. One statement, so that the rows and the new cursor are of one snapshot.
+pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Result<Changes, DbError> {
+    let row = sqlx::query!(
+        r#"with since as (select $1::text::pg_snapshot as snapshot),
+                -- Those yet to come, and those that were running: two halves, each a look into the index. Order and limit
+                -- keep the planner to it, which would else expect a third of the table.
+                later as (
+                    select order_id, version, accepted from order_events
+                    where xid >= (select pg_snapshot_xmax(snapshot) from since) order by xid limit $2),
+                running as (
+                    select e.order_id, e.version, e.accepted
+                    from since, pg_snapshot_xip(snapshot) as xip join order_events e on e.xid = xip),
+                changed as (
+                    select order_id, max(version) as version from (table later union all table running) as event
+                    where accepted group by order_id)
+           select pg_current_snapshot()::text as "snapshot!",
+                  (select count(*) from later) as "later!",
+                  coalesce((select array_agg(order_id order by order_id) from changed), '{}') as "order_ids!",
+                  coalesce((select array_agg(version order by order_id) from changed), '{}') as "versions!""#,
+        cursor.0,
+        MAX_EVENTS,
+    )
+    .fetch_one(executor)
+    .await?;
+    if row.later == MAX_EVENTS {
+        return Ok(Changes::TooMany);
+    }
+    let versions = row.versions.into_iter().map(Version);
+    let orders = row.order_ids.into_iter().map(OrderId).zip(versions).collect();
+    Ok(Changes::Orders(orders, Cursor(row.snapshot)))
+}
+
+/// The channel on which replicas tell each other that there is something to read.
+pub const CHANNEL: &str = "payquery_events";
+
+/// Rings the doorbell of every replica. Carries nothing, and is never part of a transaction that writes: a commit with a
+/// notification waits for all others of its kind.
+pub async fn ring(executor: impl PgExecutor<'_>) -> Result<(), DbError> {
+    sqlx::query!("select pg_notify($1, '') as rung", CHANNEL)
+        .fetch_one(executor)
+        .await?;
+    Ok(())
+}
+
+/// A session of its own that hears the doorbell. What it misses, the feed's tick finds.
+#[derive(Debug)]
+pub struct Listener(PgListener);
+
+/// How long the line may be silent before it is checked. A connection that fell into a black hole says nothing, ever.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Listener {
+    /// Listens at `url`, which must lead to the server itself: behind a transaction pooler nobody hears anything.
+    pub async fn connect(url: &str) -> Result<Self, DbError> {
+        let mut listener = PgListener::connect(url).await?;
+        listener.eager_reconnect(false);
+        listener.listen(CHANNEL).await?;
+        Ok(Self(listener))
+    }
+
+    /// Ends when the bell rang, or when the line was found in order after a silence. An error means that the line is dead:
+    /// connect anew, and catch up.
+    pub async fn hear(&mut self) -> Result<(), DbError> {
+        match timeout(HEARTBEAT, self.0.try_recv()).await {
+            Ok(Ok(Some(_))) => Ok(()),
+            Ok(Ok(None)) => Err(DbError::Unavailable(sqlx::Error::WorkerCrashed)),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_silence) => {
+                let beat = sqlx::query_scalar!("select 1 as one").fetch_one(&mut self.0);
+                timeout(HEARTBEAT_TIMEOUT, beat)
+                    .await
+                    .map_err(|_| DbError::Unavailable(sqlx::Error::PoolTimedOut))??;
+                Ok(())
+            }
+        }
+    }
+}

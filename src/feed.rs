@@ -1,0 +1,112 @@
+//! The feed: every replica tails the order events, so that its hub learns what the others committed.
+//!
+//! Reading is what counts: [`Feed::step`] finds each committed change once, whatever happened to the doorbell. The doorbell
+//! (`NOTIFY`, empty, outside of every writing transaction, a few milliseconds apart) makes it quick; the tick makes it sure.
+
+mod doorbell;
+mod trust;
+
+pub use doorbell::{Doorbell, listen, ring_out};
+pub use trust::{FeedHealth, Trust};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, counter};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::db::feed::{Changes, Cursor, read_changes, read_cursor};
+use crate::db::{DbError, Pool, orders};
+use crate::domain::order::OrderId;
+use crate::hub::Hub;
+
+/// The longest that a change of another replica stays unseen while the database is well, doorbell or not.
+const TICK: Duration = Duration::from_millis(200);
+/// A step that takes longer is given up: the database is away, or as good as.
+const STEP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Orders that are read again with one statement.
+const CHUNK: usize = 500;
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Feed {
+    pool: Pool,
+    hub: Arc<Hub>,
+    /// None: nothing is known of what happened so far; the next step looks at everything in memory.
+    cursor: Option<Cursor>,
+    health: Arc<FeedHealth>,
+    rereads: Counter,
+    resyncs: Counter,
+}
+
+impl Feed {
+    pub fn new(pool: Pool, hub: Arc<Hub>, health: Arc<FeedHealth>) -> Self {
+        let (rereads, resyncs) = (
+            counter!("payquery_feed_rereads_total"),
+            counter!("payquery_feed_resyncs_total"),
+        );
+        Self {
+            pool,
+            hub,
+            cursor: None,
+            health,
+            rereads,
+            resyncs,
+        }
+    }
+
+    /// Takes in everything that was committed since the last step that succeeded. The cursor moves only when all of it has
+    /// reached the hub; a step that failed is simply done again.
+    pub async fn step(&mut self) -> Result<(), DbError> {
+        let changes = match &self.cursor {
+            Some(cursor) => read_changes(&self.pool, cursor).await?,
+            None => Changes::TooMany,
+        };
+        let cursor = match changes {
+            Changes::Orders(orders, cursor) => {
+                let lacking = orders.into_iter().filter(|(id, version)| self.hub.lacks(*id, *version));
+                self.read_again(&lacking.map(|(id, _)| id).collect::<Vec<_>>()).await?;
+                cursor
+            }
+            Changes::TooMany => {
+                // The cursor first: what is committed while the orders are read is found by the next step.
+                let cursor = read_cursor(&self.pool).await?;
+                self.resyncs.increment(1);
+                self.read_again(&self.hub.ids()).await?;
+                cursor
+            }
+        };
+        self.cursor = Some(cursor);
+        Ok(())
+    }
+
+    async fn read_again(&self, ids: &[OrderId]) -> Result<(), DbError> {
+        for chunk in ids.chunks(CHUNK) {
+            for order in orders::find_all(&self.pool, chunk).await? {
+                self.hub.publish(&order);
+            }
+            self.rereads.increment(chunk.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Steps whenever the bell rings, and on every tick.
+    pub async fn run(mut self, doorbell: Arc<Doorbell>, stop: CancellationToken) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = doorbell.rung() => {}
+                () = stop.cancelled() => return,
+            }
+            self.health.step_begins();
+            let step = timeout(STEP_TIMEOUT, self.step()).await;
+            match step.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut))) {
+                Ok(()) => self.health.step_succeeded(),
+                Err(error) => self.health.step_failed(&error),
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Several replicas over one database: what one commits, the others tell.
+
+use std::time::{Duration, Instant};
+
+use sqlx::Executor as _;
+
+use crate::support::{App, eventually};
+
+#[tokio::test]
+async fn a_report_at_one_replica_wakes_a_request_held_at_another() {
+    let one = App::spawn().await;
+    let other = one.another().await;
+    let order = one.create_order().await;
+    let held = other.ask(&order).query("since_version", 1).query("wait", 25).spawn();
+    other.wait_for_held(1).await;
+    let start = Instant::now();
+    one.report(&order, "succeeded").await;
+    let answer = held.await.unwrap();
+    assert_eq!((answer.status, answer.version()), (200, 2));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_replica_never_answers_with_less_than_the_client_has_shown() {
+    let one = App::spawn().await;
+    // Its feed is cut off: it must notice by what the client shows.
+    let other = one.another().await;
+    let order = one.create_order().await;
+    assert_eq!(other.ask(&order).send().await.version(), 1);
+    for round in 0..50 {
+        let status = if round % 2 == 0 { "processing" } else { "pending" };
+        let version = one.report(&order, status).await["version"].as_i64().unwrap();
+        let answer = other.ask(&order).if_none_match(&format!("\"{version}\"")).send().await;
+        assert_eq!(answer.status, 304, "shown {version}: {}", answer.text);
+        let answer = other.ask(&order).query("since_version", version).send().await;
+        assert_eq!(answer.version(), version);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_shows_a_version_that_never_was_gets_the_document_as_it_is() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let answer = app.ask(&order).if_none_match("\"999\"").query("wait", 25).send().await;
+    assert_eq!((answer.status, answer.version()), (200, 1));
+    let answer = app.ask(&order).query("since_version", i64::MAX).query("wait", 25).send().await;
+    assert_eq!((answer.status, answer.version()), (200, 1));
+}
+
+#[tokio::test]
+async fn with_its_listener_ended_a_replica_still_learns_of_changes_within_a_tick() {
+    let one = App::spawn().await;
+    let other = one.another().await;
+    let order = one.create_order().await;
+    assert_eq!(other.ask(&order).send().await.version(), 1);
+    let mut version = 1;
+    for _ in 0..3 {
+        one.pool
+            .execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity
+                 where datname = current_database() and query ilike 'listen%'",
+            )
+            .await
+            .unwrap();
+        version += 1;
+        let held = other.ask(&order).query("since_version", version - 1).query("wait", 25).spawn();
+        other.wait_for_held(1).await;
+        let start = Instant::now();
+        one.report(&order, if version % 2 == 0 { "processing" } else { "pending" }).await;
+        assert_eq!(held.await.unwrap().version(), version);
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_left_open_holds_no_change_up() {
+    let one = App::spawn().await;
+    let other = one.another().await;
+    let mut open = one.pool.begin().await.unwrap();
+    open.execute("create table left_open (a int)").await.unwrap();
+    let order = one.create_order().await;
+    for version in 2..6 {
+        let held = other.ask(&order).query("since_version", version - 1).query("wait", 25).spawn();
+        other.wait_for_held(1).await;
+        let start = Instant::now();
+        one.report(&order, if version % 2 == 0 { "processing" } else { "pending" }).await;
+        assert_eq!(held.await.unwrap().version(), version);
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+    open.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_whose_transaction_commits_long_after_later_ones_is_not_skipped() {
+    let one = App::spawn().await;
+    let other = one.another().await;
+    let (early, late) = (one.create_order().await, one.create_order().await);
+    for order in [&early, &late] {
+        assert_eq!(other.ask(order).send().await.version(), 1);
+    }
+    // An event with a low number and an early transaction, committed last. Written by hand, as a slow replica would.
+    let mut slow = one.pool.begin().await.unwrap();
+    let id = uuid::Uuid::parse_str(&early.id).unwrap();
+    sqlx::query("update orders set status = 'processing', version = 2 where id = $1").bind(id).execute(&mut *slow).await.unwrap();
+    sqlx::query(
+        "insert into order_events (id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status, source,
+                                   accepted, at, data)
+         select gen_random_uuid(), 'order.processing', id, merchant_id, out_trade_no, 2, 'pending', 'processing',
+                'merchant', true, now(), '{}' from orders where id = $1",
+    )
+    .bind(id)
+    .execute(&mut *slow)
+    .await
+    .unwrap();
+    one.report(&late, "succeeded").await;
+    eventually(async || other.ask(&late).send().await.version(), |version| *version == 2).await;
+    assert_eq!(other.ask(&early).send().await.version(), 1);
+    slow.commit().await.unwrap();
+    eventually(async || other.ask(&early).send().await.version(), |version| *version == 2).await;
+}
