@@ -13,11 +13,12 @@ pub mod update;
 pub mod wait;
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{Counter, Histogram, counter, histogram};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::db::{DbError, Pool, PooledConnection, issuing_keys};
 use crate::domain::client_secret::IssuingKey;
@@ -119,7 +120,9 @@ impl DatabaseTimes {
         query: impl Future<Output = Result<T, DbError>>,
     ) -> Result<T, DbError> {
         let start = Instant::now();
-        let result = query.await;
+        // A server that was stopped, or fell behind a black hole, would keep its callers for ever.
+        let result = timeout(STATEMENT_TIMEOUT, query).await;
+        let result = result.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)));
         histogram.record(start.elapsed());
         if result.is_err() {
             self.errors.increment(1);
@@ -127,6 +130,10 @@ impl DatabaseTimes {
         result
     }
 }
+
+/// How long a statement may take, and the wait for a connection before it. A merchant's backend has a limit of its own; an
+/// honest 503 within it is worth more than an answer after it.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// This process's clock.
 pub fn now() -> Timestamp {

@@ -43,7 +43,12 @@ async fn a_client_that_shows_a_version_that_never_was_gets_the_document_as_it_is
     let order = app.create_order().await;
     let answer = app.ask(&order).if_none_match("\"999\"").query("wait", 25).send().await;
     assert_eq!((answer.status, answer.version()), (200, 1));
-    let answer = app.ask(&order).query("since_version", i64::MAX).query("wait", 25).send().await;
+    let answer = app
+        .ask(&order)
+        .query("since_version", i64::MAX)
+        .query("wait", 25)
+        .send()
+        .await;
     assert_eq!((answer.status, answer.version()), (200, 1));
 }
 
@@ -63,10 +68,15 @@ async fn with_its_listener_ended_a_replica_still_learns_of_changes_within_a_tick
             .await
             .unwrap();
         version += 1;
-        let held = other.ask(&order).query("since_version", version - 1).query("wait", 25).spawn();
+        let held = other
+            .ask(&order)
+            .query("since_version", version - 1)
+            .query("wait", 25)
+            .spawn();
         other.wait_for_held(1).await;
         let start = Instant::now();
-        one.report(&order, if version % 2 == 0 { "processing" } else { "pending" }).await;
+        one.report(&order, if version % 2 == 0 { "processing" } else { "pending" })
+            .await;
         assert_eq!(held.await.unwrap().version(), version);
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     }
@@ -80,10 +90,15 @@ async fn a_transaction_left_open_holds_no_change_up() {
     open.execute("create table left_open (a int)").await.unwrap();
     let order = one.create_order().await;
     for version in 2..6 {
-        let held = other.ask(&order).query("since_version", version - 1).query("wait", 25).spawn();
+        let held = other
+            .ask(&order)
+            .query("since_version", version - 1)
+            .query("wait", 25)
+            .spawn();
         other.wait_for_held(1).await;
         let start = Instant::now();
-        one.report(&order, if version % 2 == 0 { "processing" } else { "pending" }).await;
+        one.report(&order, if version % 2 == 0 { "processing" } else { "pending" })
+            .await;
         assert_eq!(held.await.unwrap().version(), version);
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     }
@@ -101,7 +116,11 @@ async fn a_change_whose_transaction_commits_long_after_later_ones_is_not_skipped
     // An event with a low number and an early transaction, committed last. Written by hand, as a slow replica would.
     let mut slow = one.pool.begin().await.unwrap();
     let id = uuid::Uuid::parse_str(&early.id).unwrap();
-    sqlx::query("update orders set status = 'processing', version = 2 where id = $1").bind(id).execute(&mut *slow).await.unwrap();
+    sqlx::query("update orders set status = 'processing', version = 2 where id = $1")
+        .bind(id)
+        .execute(&mut *slow)
+        .await
+        .unwrap();
     sqlx::query(
         "insert into order_events (id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status, source,
                                    accepted, at, data)
@@ -113,8 +132,16 @@ async fn a_change_whose_transaction_commits_long_after_later_ones_is_not_skipped
     .await
     .unwrap();
     one.report(&late, "succeeded").await;
-    eventually(async || other.ask(&late).send().await.version(), |version| *version == 2).await;
+    eventually(
+        async || other.ask(&late).send().await.version(),
+        |version| *version == 2,
+    )
+    .await;
     assert_eq!(other.ask(&early).send().await.version(), 1);
     slow.commit().await.unwrap();
-    eventually(async || other.ask(&early).send().await.version(), |version| *version == 2).await;
+    eventually(
+        async || other.ask(&early).send().await.version(),
+        |version| *version == 2,
+    )
+    .await;
 }
