@@ -71,6 +71,16 @@ pub struct ServeArgs {
     #[arg(long, env = "PAYQUERY_DEMO")]
     pub demo: bool,
 
+    /// Days that events of orders are kept, in whole months; 0 is for ever
+    #[arg(
+        long,
+        env = "PAYQUERY_EVENT_RETENTION_DAYS",
+        value_name = "DAYS",
+        default_value_t = 0,
+        help_heading = "Database"
+    )]
+    pub event_retention_days: u16,
+
     /// Address and port to listen on
     #[arg(
         long,
@@ -165,6 +175,7 @@ impl ServeArgs {
     pub fn service_settings(&self, max_held: usize) -> service::Settings {
         service::Settings {
             max_hot: self.max_hot,
+            event_retention_days: self.event_retention_days,
             holds: service::wait::Settings {
                 max_held,
                 max_held_per_order: self.max_held_per_order,

@@ -42,6 +42,7 @@ pub struct Service {
     issuing_key: IssuingKey,
     random: SystemRandom,
     times: DatabaseTimes,
+    event_retention_days: u16,
     expired: Counter,
 }
 
@@ -49,6 +50,8 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub max_hot: usize,
+    /// Days that events are kept; 0 is for ever.
+    pub event_retention_days: u16,
     pub holds: wait::Settings,
 }
 
@@ -84,6 +87,7 @@ impl Service {
                 write: histogram!("payquery_database_seconds", "kind" => "write"),
                 errors: counter!("payquery_database_errors_total"),
             },
+            event_retention_days: settings.event_retention_days,
             expired: counter!("payquery_orders_expired_total"),
         }
     }

@@ -2,6 +2,7 @@
 
 mod demo;
 mod file_limit;
+mod socket;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::feed;
 use crate::http::{Door, RequestScope, routes};
 use crate::service::{Service, housekeeping};
 use crate::telemetry::Metrics;
+use file_limit::FileBudget;
 
 /// Longer than any client's interval: a poller keeps its connection. (actix's own 5 s would cost a handshake for each poll.)
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -46,7 +48,8 @@ impl Application {
     /// Builds everything; the door opens when the server is [run](Application::run_until).
     pub async fn build(args: &ServeArgs, database: &Database, listener: TcpListener) -> anyhow::Result<Self> {
         let (pool, listen_url) = (&database.pool, database.listen_url.clone());
-        let max_held = file_limit::room_for_held_requests(args.max_held, args.database.db_connections);
+        let budget = FileBudget::take(args.max_held, args.database.db_connections);
+        socket::harden(&listener).context("cannot set the listening socket's options")?;
         let issuing_key = Service::issuing_key(pool)
             .await
             .context("cannot read the issuing key; run `payquery migrate`")?;
@@ -55,7 +58,7 @@ impl Application {
             let service = Arc::new(Service::new(
                 pool.clone(),
                 issuing_key,
-                &args.service_settings(max_held),
+                &args.service_settings(budget.held),
             ));
             let door = Arc::new(Door::new(Arc::clone(&service), args.http_settings(), metrics.handle()));
             let feed = service.feed();
@@ -71,7 +74,7 @@ impl Application {
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
         chores.close();
         let address = listener.local_addr()?;
-        let server = build_server(args, door, listener)?;
+        let server = build_server(args, door, listener, budget.connections)?;
         let drain_limit = args.drain_spread() + Duration::from_secs(1);
         Ok(Self {
             address,
@@ -114,7 +117,12 @@ async fn drain(service: &Service, handle: &ServerHandle, limit: Duration) {
     handle.stop(true).await;
 }
 
-fn build_server(args: &ServeArgs, door: Arc<Door>, listener: TcpListener) -> anyhow::Result<Server> {
+fn build_server(
+    args: &ServeArgs,
+    door: Arc<Door>,
+    listener: TcpListener,
+    connections: usize,
+) -> anyhow::Result<Server> {
     let cors_origins = args.cors_origins.clone();
     let server = HttpServer::new(move || {
         App::new()
@@ -123,6 +131,7 @@ fn build_server(args: &ServeArgs, door: Arc<Door>, listener: TcpListener) -> any
             .configure(|config| routes::configure(config, &cors_origins))
     })
     .workers(args.http_workers())
+    .max_connections(connections.div_ceil(args.http_workers()))
     .keep_alive(KEEP_ALIVE)
     .client_request_timeout(REQUEST_HEAD_TIMEOUT)
     // A client that closes its side is gone: its held request gives its place back at once.

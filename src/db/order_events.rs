@@ -79,3 +79,15 @@ pub async fn list(
     });
     events.collect()
 }
+
+/// Makes the partitions of the coming months, and drops those that ended more than `keep_days` ago (0: none). Says whether
+/// anything was made or dropped.
+pub async fn keep_partitions(executor: impl PgExecutor<'_>, keep_days: u16) -> Result<bool, DbError> {
+    let touched = sqlx::query_scalar!(
+        r#"select keep_order_event_partitions($1) as "touched!""#,
+        i32::from(keep_days)
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(touched > 0)
+}

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Service;
-use crate::db::{DbError, idempotency_keys};
+use crate::db::{DbError, idempotency_keys, order_events};
 
 #[derive(Debug, Clone, Copy)]
 enum Chore {
@@ -18,6 +18,8 @@ enum Chore {
     Keys,
     /// Drops old idempotency keys; no hurry.
     Cleaning,
+    /// Makes the coming partitions of the log and drops the old ones.
+    Partitions,
 }
 
 const CLEANING_BATCH: i64 = 5000;
@@ -30,12 +32,23 @@ impl Service {
             .await?;
         Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped == CLEANING_BATCH))
     }
+
+    /// Sees to the partitions of the log; says whether there was anything to do.
+    pub async fn keep_partitions(&self) -> Result<bool, DbError> {
+        let done = self
+            .writing(order_events::keep_partitions(&self.pool, self.event_retention_days))
+            .await?;
+        if done {
+            tracing::info!("partitions of the log were made or dropped");
+        }
+        Ok(done)
+    }
 }
 
 /// Starts the chores; they end when `stop` is cancelled.
 pub fn start(service: &Arc<Service>, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
-    for chore in [Chore::Expiry, Chore::Keys, Chore::Cleaning] {
+    for chore in [Chore::Expiry, Chore::Keys, Chore::Cleaning, Chore::Partitions] {
         tasks.spawn(chore.run_on_ticks(Arc::clone(service), stop.clone()));
     }
     tasks.close();
@@ -48,6 +61,7 @@ impl Chore {
             Self::Expiry => Duration::from_millis(500),
             Self::Keys => Duration::from_secs(2),
             Self::Cleaning => Duration::from_mins(1),
+            Self::Partitions => Duration::from_hours(1),
         }
     }
 
@@ -57,6 +71,7 @@ impl Chore {
             Self::Expiry => service.close_overdue().await,
             Self::Keys => service.refresh_keys().await.map(|()| false),
             Self::Cleaning => service.drop_old_answers().await,
+            Self::Partitions => service.keep_partitions().await.map(|_| false),
         }
     }
 

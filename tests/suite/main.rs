@@ -5,4 +5,5 @@ mod polling;
 mod private_postgres;
 mod replicas;
 mod reporting_faults;
+mod retention;
 mod support;
