@@ -1,6 +1,12 @@
 //! Tests through the real door: the real application on a real port, each test with a database of its own.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod creating;
+mod idempotency_keys;
+mod listing;
+mod metadata;
+mod order_paths;
 mod polling;
 mod private_postgres;
+mod reading;
 mod support;

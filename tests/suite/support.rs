@@ -4,6 +4,9 @@
 mod app;
 mod client;
 mod database;
+mod exchange;
+mod gate;
+pub mod merchant;
 mod metrics;
 mod process;
 mod raw;
@@ -11,6 +14,7 @@ mod raw;
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
 pub use database::TestDatabase;
+pub use gate::Gate;
 pub use process::Process;
 pub use raw::RawConnection;
 
