@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
 use super::limits::Refusal;
+use super::wire::EXPIRES_AT_RANGE;
 use crate::db::DbError;
 use crate::domain::decision::Rejection;
 use crate::domain::order::{OrderId, Version};
@@ -300,6 +301,7 @@ impl From<CreateError> for ApiError {
         match error {
             CreateError::OutTradeNoTaken { id } => Self::OutTradeNoTaken { id },
             CreateError::KeyReused => Self::KeyReused,
+            CreateError::ExpiryPassed => Self::invalid("expires_at", EXPIRES_AT_RANGE),
             CreateError::Database(error) => error.into(),
         }
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::merchant::{new_order, now_ms, rfc3339, unix_ms};
-use crate::support::{Answer, App, Order};
+use crate::support::{Answer, App, Order, eventually};
 
 #[tokio::test]
 async fn a_created_order_is_answered_with_201_its_place_its_etag_and_every_field() {
@@ -107,6 +107,27 @@ async fn the_same_number_with_other_content_is_a_conflict_and_leaves_the_first_o
     assert_eq!(app.read(&order).await, created.json());
     assert_eq!(app.events(&order).await.len(), 1);
     assert_eq!(app.listed("").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repeated_creation_is_recognised_also_when_its_time_of_expiry_has_passed() {
+    let app = App::spawn().await;
+    let mut body = new_order("A-1");
+    body["expires_at"] = json!(rfc3339(now_ms() + 500));
+    let created = app.create_raw(&[("idempotency-key", "k")], &body.to_string()).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let order = Order::of(&created.json());
+    eventually(async || app.read(&order).await, |now| now["status"] == "closed").await;
+    let repeated = app.post("/v1/orders", &body).await;
+    assert_eq!(
+        (repeated.status, repeated.header("etag")),
+        (200, "\"2\""),
+        "{}",
+        repeated.text
+    );
+    assert_eq!(repeated.json()["id"], created.json()["id"]);
+    let replayed = app.create_raw(&[("idempotency-key", "k")], &body.to_string()).await;
+    assert_eq!((replayed.status, replayed.text), (201, created.text));
 }
 
 #[tokio::test]
