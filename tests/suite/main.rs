@@ -4,9 +4,13 @@
 mod creating;
 mod idempotency_keys;
 mod listing;
+mod many_statuses;
 mod metadata;
+mod order_log;
 mod order_paths;
 mod polling;
 mod private_postgres;
 mod reading;
+mod reports;
 mod support;
+mod transitions;
