@@ -1,6 +1,7 @@
 //! Tests through the real door: the real application on a real port, each test with a database of its own.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
+mod authentication;
 mod creating;
 mod idempotency_keys;
 mod listing;
@@ -11,6 +12,9 @@ mod order_paths;
 mod polling;
 mod private_postgres;
 mod reading;
+mod report_preconditions;
 mod reports;
+mod reports_at_once;
 mod support;
+mod tenancy;
 mod transitions;
