@@ -190,7 +190,11 @@ impl ApiError {
                 )
             }
             Self::Database(error) => match **error {
-                DbError::Unavailable(_) => "nothing was changed; try again in a moment".into(),
+                // A connection may break after a change was committed and before that was heard, so no promise here that
+                // nothing was changed.
+                DbError::Unavailable(_) => {
+                    "send the same request again in a moment; what was applied already is not applied twice".into()
+                }
                 DbError::Refused(_) | DbError::Unreadable(_) => "the logs say more under the request_id".into(),
             },
             Self::Stopping => "this process is about to stop; another one will answer".into(),

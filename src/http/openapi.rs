@@ -31,7 +31,7 @@ use super::{events, operations, orders, report, status, statuses};
         statuses::get_statuses, events::list_events,
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
-    components(responses(
+    components(schemas(UntilParameter), responses(
         BadRequest, Unauthorized, NotFound, Rejected, PreconditionFailed, BodyTooLarge, UnsupportedMediaType, TooManyRequests, Unavailable
     )),
     modifiers(&Credentials)
@@ -63,7 +63,7 @@ problem_response!(PreconditionFailed, "The order has changed meanwhile");
 problem_response!(BodyTooLarge, "The body has more than 64 KiB");
 problem_response!(UnsupportedMediaType, "The body is not declared as JSON");
 problem_response!(TooManyRequests, "A quota is used up", "Retry-After": u32 = "Seconds, never 0");
-problem_response!(Unavailable, "The database is away, or the process is stopping; nothing was changed", "Retry-After": u32 = "Seconds");
+problem_response!(Unavailable, "The database is away, or the process is stopping; the same request may be sent again", "Retry-After": u32 = "Seconds");
 
 /// The one value of `until`.
 #[derive(Debug, utoipa::ToSchema)]
