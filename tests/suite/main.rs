@@ -2,13 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod authentication;
+mod bad_bodies;
+mod bad_requests;
 mod creating;
+mod description;
 mod idempotency_keys;
 mod listing;
 mod many_statuses;
 mod metadata;
 mod order_log;
 mod order_paths;
+mod outage;
 mod polling;
 mod private_postgres;
 mod reading;
@@ -18,3 +22,4 @@ mod reports_at_once;
 mod support;
 mod tenancy;
 mod transitions;
+mod unreadable_rows;

@@ -11,6 +11,7 @@ impl App {
     pub async fn exchange(&self, bytes: impl Into<Vec<u8>>) -> Option<Answer> {
         let (mut reader, mut writer) = TcpStream::connect(self.address).await.unwrap().into_split();
         let bytes = bytes.into();
+        let is_head = bytes.starts_with(b"HEAD ");
         // Beside the reading: a server that has heard enough answers before everything is sent, and may hang up then.
         let sending = tokio::spawn(async move {
             let _ = writer.write_all(&bytes).await;
@@ -19,7 +20,7 @@ impl App {
         let mut received = Vec::new();
         let reading = async {
             let mut chunk = [0; 4096];
-            while answer_in(&received).is_none() {
+            while answer_in(&received, is_head).is_none() {
                 match reader.read(&mut chunk).await {
                     Ok(0) | Err(_) => break,
                     Ok(count) => received.extend_from_slice(&chunk[..count]),
@@ -29,7 +30,7 @@ impl App {
         let read = tokio::time::timeout(std::time::Duration::from_secs(30), reading).await;
         read.expect("an answer comes, or the server hangs up");
         sending.abort();
-        answer_in(&received)
+        answer_in(&received, is_head)
     }
 
     /// The head of a request with the merchant's key, up to the empty line, for [`App::exchange`].
@@ -41,8 +42,8 @@ impl App {
     }
 }
 
-/// The answer, once it is there whole.
-fn answer_in(received: &[u8]) -> Option<Answer> {
+/// The answer, once it is there whole. What answers HEAD announces a body that does not come.
+fn answer_in(received: &[u8], is_head: bool) -> Option<Answer> {
     let end = received.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&received[..end]).expect("an answer's head is ASCII");
     let mut lines = head.split("\r\n");
@@ -58,7 +59,7 @@ fn answer_in(received: &[u8]) -> Option<Answer> {
         .get("content-length")
         .map_or("0", |value| value.to_str().unwrap());
     let body = &received[end + 4..];
-    (body.len() >= length.parse::<usize>().unwrap()).then(|| Answer {
+    (is_head || body.len() >= length.parse::<usize>().unwrap()).then(|| Answer {
         status,
         headers,
         text: String::from_utf8(body.to_vec()).unwrap(),
