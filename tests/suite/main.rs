@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod authentication;
-mod bad_bodies;
+mod bad_fields;
+mod bad_json;
 mod bad_requests;
+mod body_transfers;
 mod creating;
 mod description;
 mod idempotency_keys;
+mod junk;
 mod listing;
 mod many_statuses;
 mod metadata;

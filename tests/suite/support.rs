@@ -10,6 +10,7 @@ pub mod merchant;
 mod metrics;
 mod process;
 mod raw;
+pub mod schema;
 
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
