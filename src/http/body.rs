@@ -60,13 +60,13 @@ fn explain_payload(error: &actix_web::Error) -> ApiError {
 
 /// Every body is an object. (serde would also take an array of a struct's fields.)
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    if bytes
-        .trim_ascii_start()
-        .first()
-        .is_some_and(|first| b"[\"-0123456789tfn".contains(first))
-        && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
-    {
-        return Err(ApiError::invalid("body", "must be a JSON object"));
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+            Ok(_) => ApiError::invalid("body", "must be a JSON object"),
+            Err(error) => ApiError::MalformedJson {
+                reason: format!("the body is not valid JSON: {error}"),
+            },
+        });
     }
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| explain(&error))?;
@@ -110,7 +110,7 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
 }
 
 /// What a stranger sent is repeated in part only.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     const MAX_CHARS: usize = 200;
     if text.chars().count() <= MAX_CHARS {
         text.to_owned()

@@ -9,6 +9,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
 use super::limits::Refusal;
+use super::wire::EXPIRES_AT_RANGE;
 use crate::db::DbError;
 use crate::domain::decision::Rejection;
 use crate::domain::order::{OrderId, Version};
@@ -196,7 +197,11 @@ impl ApiError {
                 )
             }
             Self::Database(error) => match **error {
-                DbError::Unavailable(_) => "nothing was changed; try again in a moment".into(),
+                // A connection may break after a change was committed and before that was heard, so no promise here that
+                // nothing was changed.
+                DbError::Unavailable(_) => {
+                    "send the same request again in a moment; what was applied already is not applied twice".into()
+                }
                 DbError::Refused(_) | DbError::Unreadable(_) => "the logs say more under the request_id".into(),
             },
             Self::Behind => "this process has not yet read what others committed; another one will answer".into(),
@@ -308,6 +313,7 @@ impl From<CreateError> for ApiError {
         match error {
             CreateError::OutTradeNoTaken { id } => Self::OutTradeNoTaken { id },
             CreateError::KeyReused => Self::KeyReused,
+            CreateError::ExpiryPassed => Self::invalid("expires_at", EXPIRES_AT_RANGE),
             CreateError::Database(error) => error.into(),
         }
     }

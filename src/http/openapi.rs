@@ -65,7 +65,7 @@ problem_response!(PreconditionFailed, "The order has changed meanwhile");
 problem_response!(BodyTooLarge, "The body has more than 64 KiB");
 problem_response!(UnsupportedMediaType, "The body is not declared as JSON");
 problem_response!(TooManyRequests, "A quota is used up", "Retry-After": u32 = "Seconds, never 0");
-problem_response!(Unavailable, "The database is away, or the process is stopping; nothing was changed", "Retry-After": u32 = "Seconds");
+problem_response!(Unavailable, "The database is away, or the process is stopping; the same request may be sent again", "Retry-After": u32 = "Seconds");
 
 /// The one value of `until`.
 #[derive(Debug, utoipa::ToSchema)]

@@ -45,7 +45,12 @@ impl AppBuilder {
     }
 
     pub async fn spawn(self) -> App {
-        App::start(Arc::new(TestDatabase::create().await), self.flags, None).await
+        self.spawn_over(Arc::new(TestDatabase::create().await)).await
+    }
+
+    /// Over a database that is there already; `--database-url` may lead to it by another way.
+    pub async fn spawn_over(self, database: Arc<TestDatabase>) -> App {
+        App::start(database, self.flags, None).await
     }
 }
 
@@ -162,14 +167,13 @@ const DEFAULTS: [&str; 8] = [
 
 fn parse_flags(database: &TestDatabase, flags: &[String]) -> ServeArgs {
     let url = format!("--database-url={}", database.url);
-    let defaults = DEFAULTS.into_iter().filter(|default| {
+    let defaults = DEFAULTS.into_iter().chain([url.as_str()]).filter(|default| {
         let name = default.split('=').next().unwrap();
         !flags.iter().any(|flag| flag.split('=').next() == Some(name))
     });
     let typed = ["payquery", "serve"]
         .into_iter()
         .chain(defaults)
-        .chain([url.as_str()])
         .chain(flags.iter().map(|f| &**f));
     match Cli::try_parse_from(typed).unwrap().command() {
         Command::Serve(args) => *args,
