@@ -51,7 +51,12 @@ impl Service {
                 return Err(UpdateError::VersionMismatch { current: order.version });
             }
             match decide(&order, report, now()) {
-                Decision::Unchanged => return Ok(order),
+                Decision::Unchanged => {
+                    // What is acknowledged here is shown to payers from here on, also when the first report's commit went
+                    // through and its answer was lost: then the hub has not heard of it.
+                    self.hub.publish(&order);
+                    return Ok(order);
+                }
                 Decision::Rejected(rejection) => {
                     self.log_rejection(&order, report, &rejection).await?;
                     return Err(rejection.into());
