@@ -8,7 +8,7 @@ mod metrics;
 mod process;
 mod raw;
 
-pub use app::App;
+pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
 pub use database::TestDatabase;
 pub use process::Process;
