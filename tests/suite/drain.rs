@@ -157,11 +157,11 @@ async fn no_connection_with_a_held_request_is_closed_without_an_answer() {
 
 #[tokio::test]
 async fn what_was_acknowledged_before_the_stop_is_there_after_the_next_start() {
-    let mut app = App::spawn().await;
+    let app = App::spawn().await;
     let order = app.create_order().await;
     let held = app.ask(&order).if_none_match("\"1\"").query("wait", 50).spawn();
     app.wait_for_held(1).await;
-    app.stop_and_wait().await;
+    app.begin_stop();
     assert_eq!(held.await.unwrap().status, 304);
     let app = app.restart().await;
     app.report(&order, "succeeded").await;
