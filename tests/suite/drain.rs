@@ -64,7 +64,9 @@ async fn a_second_signal_ends_the_process_without_waiting() {
     let (code, took) = process.wait();
     assert_ne!(code, Some(0), "held requests were cut off, and that is no success");
     assert!(took < SECONDS, "{took:?}");
-    holds.into_iter().for_each(|hold| hold.abort());
+    for hold in holds {
+        hold.abort();
+    }
 }
 
 #[tokio::test]
@@ -111,17 +113,17 @@ async fn a_request_that_is_woken_while_the_process_drains_gets_the_new_version()
 async fn held_requests_are_answered_one_after_the_other() {
     let (process, _app, _order, holds) = process_with_held("2000", 100).await;
     let start = Instant::now();
-    let timed = holds.into_iter().map(|hold| {
+    let waiting = holds.into_iter().map(|hold| {
         tokio::spawn(async move {
             hold.await.unwrap();
             start.elapsed()
         })
     });
-    let timed: Vec<_> = timed.collect();
+    let waiting: Vec<_> = waiting.collect();
     process.signal(Signal::TERM);
     let mut times = Vec::new();
-    for timed in timed {
-        times.push(timed.await.unwrap());
+    for waiter in waiting {
+        times.push(waiter.await.unwrap());
     }
     times.sort_unstable();
     // A hundred draws from two seconds, all within half a second: less likely than one in 10^50.

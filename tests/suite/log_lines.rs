@@ -145,7 +145,7 @@ async fn a_poll_that_goes_well_leaves_no_line() {
 #[tokio::test]
 async fn a_request_id_that_would_not_fit_into_a_log_line_is_replaced() {
     let (process, app) = App::builder().flag("--log-format", "text").spawn_process().await;
-    let long = "x".repeat(129);
+    let too_long = "x".repeat(129);
     let hostile = [
         "a b",
         "\"quoted\"",
@@ -155,7 +155,7 @@ async fn a_request_id_that_would_not_fit_into_a_log_line_is_replaced() {
         "%0a%0dforged",
         "{}",
         "",
-        &long,
+        &too_long,
         "付款",
     ];
     for id in hostile {
