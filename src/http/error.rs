@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use actix_cors::CorsError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
@@ -53,6 +54,10 @@ pub enum ApiError {
     },
     Contended,
     QuotaExceeded(Box<Refusal>),
+    /// A page's preflight asked for what pages may not do.
+    PreflightRefused {
+        reason: String,
+    },
     Database(Arc<DbError>),
     Stopping,
     /// The feed has not kept up: this replica knows less than others.
@@ -94,6 +99,9 @@ pub struct Problem {
 /// The registered problem types (IANA "HTTP Problem Types") that fit; everything else has a URN of ours.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const TEMPORARY_REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+
+/// The type of every problem document (RFC 9457 §3).
+pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Seconds after which a client may try again when the database was away.
 const RETRY_AFTER_OUTAGE: &str = "2";
@@ -152,6 +160,11 @@ impl ApiError {
             ),
             Self::Contended => (StatusCode::CONFLICT, "contended", "The order keeps changing"),
             Self::QuotaExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests"),
+            Self::PreflightRefused { .. } => (
+                StatusCode::BAD_REQUEST,
+                "cors_refused",
+                "The page's request is not allowed",
+            ),
             Self::Database(error) => match **error {
                 DbError::Unavailable(_) => (
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -172,9 +185,10 @@ impl ApiError {
     fn detail(&self) -> String {
         match self {
             Self::Invalid { field, reason } => format!("{field} {reason}"),
-            Self::MalformedJson { reason } | Self::BrokenBody { reason } | Self::PreconditionFailed { reason } => {
-                reason.clone()
-            }
+            Self::MalformedJson { reason }
+            | Self::BrokenBody { reason }
+            | Self::PreconditionFailed { reason }
+            | Self::PreflightRefused { reason } => reason.clone(),
             Self::UnsupportedMediaType => "send the body as JSON, with Content-Type: application/json".into(),
             Self::BodyTooLarge => format!("a body may have {} bytes at most", super::MAX_BODY_BYTES),
             Self::BodyTooSlow => "the body did not arrive within 15 s".into(),
@@ -267,10 +281,9 @@ impl ResponseError for ApiError {
         self.describe().0
     }
 
-    /// Status and headers; [`RequestScope`](super::RequestScope) adds the document, which names the request.
+    /// Status and headers; [`RequestScope`](super::RequestScope) adds the document, which names the request, and its type.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         match self {
             Self::Unauthorized { .. } => {
@@ -299,6 +312,14 @@ impl ResponseError for ApiError {
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         Self::Database(Arc::new(error))
+    }
+}
+
+impl From<&CorsError> for ApiError {
+    fn from(error: &CorsError) -> Self {
+        Self::PreflightRefused {
+            reason: error.to_string(),
+        }
     }
 }
 
