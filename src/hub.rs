@@ -133,11 +133,11 @@ impl Hub {
             Some(Slot::Hot(hot)) => {
                 let hot = Arc::clone(hot);
                 drop(shard);
-                hot.advance(Snapshot::just_committed(order));
+                hot.advance(Snapshot::changed(order));
             }
             Some(Slot::Loading(loading)) => match &loading.overtaken_by {
-                Some(hot) => hot.advance(Snapshot::just_committed(order)),
-                None => loading.overtaken_by = Some(Arc::new(HotOrder::new(order, Snapshot::just_committed(order)))),
+                Some(hot) => hot.advance(Snapshot::changed(order)),
+                None => loading.overtaken_by = Some(Arc::new(HotOrder::new(order, Snapshot::changed(order)))),
             },
             None => {}
         }

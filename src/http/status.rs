@@ -190,7 +190,7 @@ impl Door {
             headers.insert(PREFERENCE_APPLIED, applied);
         }
         allowance.write_to(headers);
-        if !unchanged && let Some(latency) = snapshot.pay_to_seen() {
+        if !unchanged && let Some(latency) = snapshot.pay_to_seen(now) {
             self.polls.record_pay_to_seen(latency);
         }
         response

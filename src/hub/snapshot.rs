@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -23,14 +23,14 @@ pub struct Snapshot {
     /// The version as a strong entity tag, quotes included.
     pub etag: Bytes,
     status: Status,
-    /// The commit that made the order final, if it was this process's; None for what was read from the database.
+    /// The commit that made the order final; None for an order that was final when it was first read.
     final_commit: Option<Arc<FinalCommit>>,
 }
 
 /// A payer waits for this one. Shared by all versions of the order that have the same final status.
 #[derive(Debug)]
 struct FinalCommit {
-    at: Instant,
+    at: Timestamp,
     seen: AtomicBool,
 }
 
@@ -48,11 +48,12 @@ impl Snapshot {
         }
     }
 
-    /// The order as this process committed it a moment ago.
-    pub fn just_committed(order: &Order) -> Self {
+    /// The order as it was committed after this process had read it last: by this process a moment ago, or by another, of
+    /// which the order's own time tells when.
+    pub fn changed(order: &Order) -> Self {
         let commit = || {
             Arc::new(FinalCommit {
-                at: Instant::now(),
+                at: order.updated_at,
                 seen: AtomicBool::new(false),
             })
         };
@@ -70,11 +71,13 @@ impl Snapshot {
         }
     }
 
-    /// For the first answer that carries a final status: the time since its commit ("pay-to-seen"). None for every other.
-    pub fn pay_to_seen(&self) -> Option<Duration> {
+    /// For the first answer that carries a final status: the time since its commit ("pay-to-seen"), to the millisecond. None
+    /// for every other. `now` is asked for only then.
+    pub fn pay_to_seen(&self, now: impl FnOnce() -> Timestamp) -> Option<Duration> {
         let FinalCommit { at, seen } = &**self.final_commit.as_ref()?;
         // Read before written: all but the first find it set, and must not fight over the cache line.
         let first = !seen.load(Ordering::Relaxed) && !seen.swap(true, Ordering::Relaxed);
-        first.then(|| at.elapsed())
+        // A committing replica whose clock is ahead counts as none at all.
+        first.then(|| now().since(*at).to_std().unwrap_or_default())
     }
 }
