@@ -63,7 +63,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Make a merchant "demo" with an API key, and print the key and curl lines that use it
+    /// Make a merchant "demo" with an API key, and print the key and curl lines that use it [default: false]
     #[arg(long, env = "PAYQUERY_DEMO")]
     pub demo: bool,
 
