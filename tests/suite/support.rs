@@ -5,12 +5,14 @@ mod app;
 mod client;
 mod database;
 mod metrics;
+mod place;
 mod process;
 mod raw;
 
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
 pub use database::TestDatabase;
+pub use place::{Place, is_running, postmaster};
 pub use process::Process;
 pub use raw::RawConnection;
 

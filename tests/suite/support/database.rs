@@ -45,10 +45,18 @@ impl TestDatabase {
     /// An empty database with today's schema.
     pub async fn create() -> Self {
         let template = template().await;
+        Self::create_from(&format!("template {template} strategy file_copy")).await
+    }
+
+    /// A database without a schema.
+    pub async fn create_empty() -> Self {
+        Self::create_from("").await
+    }
+
+    async fn create_from(options: &str) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
-        let mut admin = admin().await;
-        let create = format!("create database {name} template {template} strategy file_copy");
-        admin.execute(AssertSqlSafe(create)).await.unwrap();
+        let create = format!("create database {name} {options}");
+        admin().await.execute(AssertSqlSafe(create)).await.unwrap();
         Self {
             url: server().url_of(&name),
             name,
