@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
 
 mod cli;
+mod documents;
 mod house;
 mod polling;
 mod private_postgres;
