@@ -123,7 +123,8 @@ async fn the_readmes_walk_works_when_pasted() {
             .unwrap_or_else(|| panic!("no {part} in {rest}\nof\n{answers}"))
             .1;
     }
-    assert_eq!(app.metric("payquery_polls_total", "outcome=\"woken\"").await, 1.0);
+    let woken = app.metric("payquery_polls_total", "outcome=\"woken\"").await;
+    assert!(woken > 0.0, "the report came while the request was held");
 }
 
 /// The texts in the body of a function.
@@ -214,7 +215,12 @@ fn every_file_that_a_document_names_is_there() {
         for link in links.filter(|link| !link.starts_with("http")) {
             assert!(here.parent().unwrap().join(link).exists(), "{document} links {link}");
         }
-        for word in text.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs")) {
+        for word in text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|word| word.split('.').next_back() == Some("rs"))
+        {
             assert!(
                 root.join("src").join(word).exists() || root.join(word).exists(),
                 "{document} names {word}"
