@@ -13,6 +13,7 @@ mod client_addresses;
 mod cors;
 mod creating;
 mod description;
+mod documents;
 mod drain;
 mod expiry;
 mod holds;
