@@ -143,6 +143,13 @@ impl Hub {
         }
     }
 
+    /// Tells the hub of orders that were read.
+    pub fn publish_all<'a>(&self, orders: impl IntoIterator<Item = &'a Order>) {
+        for order in orders {
+            self.publish(order);
+        }
+    }
+
     /// Whether the hub has this order, or is reading it, and may not have seen that version yet.
     pub fn lacks(&self, id: OrderId, version: Version) -> bool {
         match self.shard(id).lock().get_mut(&id) {

@@ -9,23 +9,30 @@ use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
+use super::auth::Merchant;
 use super::error::ApiError;
+use crate::domain::order::MerchantId;
 
 /// A body of 64 KiB at most takes no longer on any line that a backend has.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A JSON body, read into `T`.
+/// A merchant's request with a JSON body. The credentials are looked at first: a stranger hears 401, whatever it sent.
 #[derive(Debug)]
-pub struct Json<T>(pub T);
+pub struct MerchantJson<T> {
+    pub merchant: MerchantId,
+    pub body: T,
+}
 
-impl<T: DeserializeOwned> FromRequest for Json<T> {
+impl<T: DeserializeOwned> FromRequest for MerchantJson<T> {
     type Error = actix_web::Error;
     type Future = LocalBoxFuture<'static, Result<Self, actix_web::Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = has_json_type(request);
+        let merchant = Merchant::from_request(request, payload);
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
+            let Merchant(merchant) = merchant.await?;
             if !is_json {
                 return Err(ApiError::UnsupportedMediaType.into());
             }
@@ -33,7 +40,10 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
                 .await
                 .map_err(|_| ApiError::BodyTooSlow)?;
             let bytes = bytes.map_err(|error| explain_payload(&error))?;
-            Ok(Self(read(&bytes)?))
+            Ok(Self {
+                merchant,
+                body: read(&bytes)?,
+            })
         })
     }
 }

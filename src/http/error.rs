@@ -229,7 +229,9 @@ impl ApiError {
             Self::Rejected(Rejection::AmountMismatch { .. }) => Some("amount".into()),
             Self::Rejected(Rejection::CurrencyMismatch { .. }) => Some("currency".into()),
             Self::Rejected(Rejection::TransactionMismatch { .. }) => Some("transaction_id".into()),
-            Self::Rejected(Rejection::RefundExceedsAmount { .. }) => Some("refunded_amount".into()),
+            Self::Rejected(Rejection::RefundExceedsAmount { .. } | Rejection::RefundWithoutPayment { .. }) => {
+                Some("refunded_amount".into())
+            }
             Self::OutTradeNoTaken { .. } => Some("out_trade_no".into()),
             Self::KeyReused => Some("Idempotency-Key".into()),
             _ => None,

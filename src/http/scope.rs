@@ -201,10 +201,12 @@ fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> Se
     let counters = door.routes.of(response.request());
     counters.count(response.status(), start);
     let quiet = QUIET.contains(&counters.route);
-    if !quiet || response.response().error().is_some() {
+    let failed = response.response().error().is_some();
+    if !quiet || failed {
         tag(&mut response);
     }
-    if !quiet {
+    // Refusals by a limit come in floods; they are counted, and their lines would be the flood's second victim.
+    if !quiet || (failed && response.status() != StatusCode::TOO_MANY_REQUESTS) {
         log_request(&response, counters.route, start);
     }
     response
@@ -244,7 +246,7 @@ fn describe_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBo
     })
 }
 
-/// One line for each request of a merchant. The route's pattern, never the URL: a URL can hold a client secret, or whatever a
+/// One line for each request of a merchant, and for each other one that was answered with a problem. The route's pattern, never the URL: a URL can hold a client secret, or whatever a
 /// stranger would like to see in a log.
 fn log_request(response: &ServiceResponse<BoxBody>, route: &str, start: Instant) {
     if !tracing::enabled!(tracing::Level::INFO) {

@@ -70,9 +70,6 @@ impl Service {
     ) -> Result<Order, UpdateError> {
         for _ in 0..MAX_TRIES {
             let order = self.find_order(merchant, name).await?.ok_or(UpdateError::NotFound)?;
-            // What is read here is committed. If its confirmation was lost on the way, the hub has not heard of it, and the
-            // report that is repeated for want of an answer is no change: this is the place to tell the waiters.
-            self.hub.publish(&order);
             if !precondition.allows(order.version) {
                 return Err(UpdateError::VersionMismatch { current: order.version });
             }

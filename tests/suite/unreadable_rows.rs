@@ -3,7 +3,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::{Answer, App, Order, Process};
+use crate::support::{Answer, App, Order, Process, eventually};
 
 /// Gives the order a currency that there is not.
 async fn spoil(app: &App, order: &Order) {
@@ -49,7 +49,7 @@ async fn the_log_says_what_was_wrong_under_the_request_id_that_the_answer_has() 
     let answer = Answer::to(app.http.get(url).bearer_auth(&order.secret)).await;
     let problem = answer.problem(500, "internal_error");
     let id = problem["request_id"].as_str().unwrap();
-    let log = process.log();
+    let log = eventually(async || process.log(), |log| log.contains("request failed")).await;
     let line = log
         .lines()
         .find(|line| line.contains("request failed"))

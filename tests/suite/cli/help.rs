@@ -60,7 +60,7 @@ fn the_help_of_serve_names_every_setting_with_its_environment_variable_and_defau
         };
         assert!(entry.contains(&format!("[env: {variable}")), "{entry}");
         let has_default = entry.contains("[default: ");
-        let may_lack_one = ["database-url", "trusted-proxies"].contains(&flag);
+        let may_lack_one = ["database-url", "listen-url", "trusted-proxies"].contains(&flag);
         assert!(has_default || may_lack_one, "{entry}");
     }
 }

@@ -131,7 +131,7 @@ impl App {
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn({
             let stop = stop.clone();
-            move || run(args, &tell, stop)
+            move || run(&args, &tell, stop)
         });
         let address = tokio::task::spawn_blocking(move || told.recv())
             .await
@@ -205,7 +205,7 @@ fn parse_flags(database: &TestDatabase, flags: &[String]) -> ServeArgs {
     }
 }
 
-fn run(args: ServeArgs, tell: &mpsc::Sender<SocketAddr>, stop: CancellationToken) {
+fn run(args: &ServeArgs, tell: &mpsc::Sender<SocketAddr>, stop: CancellationToken) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -214,7 +214,7 @@ fn run(args: ServeArgs, tell: &mpsc::Sender<SocketAddr>, stop: CancellationToken
     runtime.block_on(async {
         let database = Database::open(&args.database).await.unwrap();
         let listener = TcpListener::bind(args.addr).unwrap();
-        let application = Application::build(&args, &database, listener).await.unwrap();
+        let application = Application::build(args, &database, listener).await.unwrap();
         tell.send(application.address).unwrap();
         application.run_until(stop).await.unwrap();
         database.close().await.unwrap();
