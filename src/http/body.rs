@@ -59,7 +59,7 @@ fn explain_payload(error: &actix_web::Error) -> ApiError {
 }
 
 /// Every body is an object. (serde would also take an array of a struct's fields.)
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes
         .trim_ascii_start()
         .first()
