@@ -4,13 +4,19 @@ SHELL := bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt audit sqlx-prepare walkthrough schemathesis clean
+.PHONY: help run replicas check-replicas test lint fmt audit sqlx-prepare walkthrough schemathesis clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## build and try payquery: private Postgres, demo merchant, curl lines; Ctrl-C stops all
 	@scripts/run.sh
+
+replicas: ## run three replicas behind nginx over one private Postgres; Ctrl-C stops all
+	@examples/replicas/run.sh
+
+check-replicas: ## check that replicas behind nginx are as one, and that a rolling restart fails no request
+	@examples/replicas/check.sh
 
 test: ## run all tests, against a real Postgres of their own
 	@scripts/test.sh

@@ -31,6 +31,7 @@ is_there() {
   case $1 in
     cc) if [[ $(uname) == Darwin ]]; then xcode-select -p; else command -v cc; fi ;;
     postgres) scripts/postgres-bindir.sh ;;
+    nginx) PATH=$PATH:/usr/sbin command -v nginx ;; # where Debian has it, which is on root's PATH only
     venv) python3 -c 'import ensurepip, venv' ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1

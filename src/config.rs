@@ -127,7 +127,7 @@ pub struct ServeArgs {
     )]
     pub max_held_per_order: usize,
 
-    /// Orders kept in memory (about 1 KB each); the ones that nobody asks for go first
+    /// Orders kept in memory (about 3 KB each); the ones that nobody asks for go first
     #[arg(
         long,
         env = "PAYQUERY_MAX_HOT",
@@ -140,6 +140,10 @@ pub struct ServeArgs {
     /// After SIGTERM held requests are answered spread over this time, in milliseconds
     #[arg(long, env = "PAYQUERY_DRAIN_MS", value_name = "MILLISECONDS", help_heading = "Polls and held requests", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pub drain_ms: u64,
+
+    /// After SIGTERM /readyz says 503 for this time while all else goes on, for a balancer to notice, in milliseconds
+    #[arg(long, env = "PAYQUERY_DRAIN_DELAY_MS", value_name = "MILLISECONDS", help_heading = "Polls and held requests", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    pub drain_delay_ms: u64,
 
     /// Polls per second of one order from one client address; a 304 counts half; 0 is no limit
     #[arg(long, env = "PAYQUERY_POLL_RATE", value_name = "PER SECOND", help_heading = "Rate limits", default_value = "5", value_parser = parse_rate)]
@@ -195,6 +199,10 @@ impl ServeArgs {
             cors_origins: self.cors_origins.clone(),
             processors: processors(),
         }
+    }
+
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_millis(self.drain_delay_ms)
     }
 
     pub fn drain_spread(&self) -> Duration {

@@ -7,6 +7,8 @@ pub mod client_secret;
 pub mod decision;
 pub mod document;
 pub mod event;
+#[cfg(test)]
+mod fuzz;
 pub mod idempotency;
 pub mod listing;
 pub mod money;

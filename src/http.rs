@@ -9,6 +9,8 @@ mod client_address;
 mod conditional;
 mod error;
 mod events;
+#[cfg(test)]
+mod fuzz;
 mod limits;
 mod list;
 mod openapi;

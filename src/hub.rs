@@ -86,6 +86,11 @@ impl Hub {
         }
     }
 
+    /// Whether the order is hot.
+    pub fn has(&self, id: OrderId) -> bool {
+        matches!(self.shard(id).lock().get_mut(&id), Some(Slot::Hot(_)))
+    }
+
     /// The order, hot or read by `load`. However many ask at once, it is read once.
     pub async fn get_or_load<F, R>(self: &Arc<Self>, id: OrderId, load: F) -> Loaded
     where

@@ -41,6 +41,7 @@ pub struct Application {
     service: Arc<Service>,
     chores: TaskTracker,
     stop_chores: CancellationToken,
+    drain_delay: Duration,
     drain_limit: Duration,
 }
 
@@ -82,6 +83,7 @@ impl Application {
             service,
             chores,
             stop_chores,
+            drain_delay: args.drain_delay(),
             drain_limit,
         })
     }
@@ -93,6 +95,7 @@ impl Application {
         tokio::select! {
             ended = &mut server => ended??,
             () = stop.cancelled() => {
+                retire(&self.service, self.drain_delay).await;
                 drain(&self.service, &handle, self.drain_limit).await;
                 server.await??;
             }
@@ -100,6 +103,15 @@ impl Application {
         self.stop_chores.cancel();
         self.chores.wait().await;
         Ok(())
+    }
+}
+
+/// Lets balancers notice, by `/readyz`, that this process is about to stop. All who come meanwhile are served.
+async fn retire(service: &Service, delay: Duration) {
+    service.holds.retire();
+    if !delay.is_zero() {
+        tracing::info!(?delay, "stopping: not ready any more, still serving");
+        tokio::time::sleep(delay).await;
     }
 }
 

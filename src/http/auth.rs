@@ -61,13 +61,22 @@ const NO_TOKEN: ApiError = ApiError::Unauthorized {
     reason: "there is no token after Bearer",
 };
 
+/// An order that somebody may see.
+#[derive(Debug)]
+pub struct Opened {
+    pub hot: Arc<HotOrder>,
+    pub opener: Opener,
+}
+
 /// Who opened an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Opener {
     /// A payer's screen, with the client secret.
     Payer,
     /// The merchant, with the API key of that id.
     Merchant(Uuid),
+    /// The merchant, whose quota has been charged already, since the order had to be looked up.
+    Charged(Allowance),
 }
 
 impl Door {
@@ -77,19 +86,26 @@ impl Door {
         request: &HttpRequest,
         id: OrderId,
         secret_in_query: Option<&str>,
-    ) -> Result<(Arc<HotOrder>, Opener), ApiError> {
+    ) -> Result<Opened, ApiError> {
         let token = bearer_token(request)?.or(secret_in_query).ok_or(MISSING_CREDENTIALS)?;
         if token.starts_with(api_key::PREFIX) {
             let active = self.authenticate(request, token).await?;
-            let hot = self
-                .service
-                .open_with_key(id, active.merchant_id)
-                .await?
-                .ok_or(ApiError::OrderNotFound)?;
-            return Ok((hot, Opener::Merchant(active.key_id)));
+            // A look-up in the database comes out of the quota before it is made: a key may ask for any id.
+            let opener = if self.service.hub.has(id) {
+                Opener::Merchant(active.key_id)
+            } else {
+                let charged = self.merchant_limiter.check(active.key_id, Cost::Full);
+                Opener::Charged(charged.map_err(ApiError::QuotaExceeded)?)
+            };
+            let hot = self.service.open_with_key(id, active.merchant_id).await?;
+            let hot = hot.ok_or(ApiError::OrderNotFound)?;
+            return Ok(Opened { hot, opener });
         }
         match self.service.open_with_secret(id, token).await? {
-            Some(hot) => Ok((hot, Opener::Payer)),
+            Some(hot) => Ok(Opened {
+                hot,
+                opener: Opener::Payer,
+            }),
             None => Err(self.count_failure(request, ApiError::OrderNotFound)),
         }
     }
@@ -124,7 +140,7 @@ impl Door {
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750 §2.1); None without the header.
-fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
+pub(super) fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
     let Some(value) = request.headers().get(AUTHORIZATION) else {
         return Ok(None);
     };

@@ -69,7 +69,7 @@ fn explain_payload(error: &actix_web::Error) -> ApiError {
 }
 
 /// Every body is an object. (serde would also take an array of a struct's fields.)
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
             Ok(_) => ApiError::invalid("body", "must be a JSON object"),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{FORWARDED, HeaderMap, X_FORWARDED_FOR};
+use actix_web::http::header::{FORWARDED, HeaderMap, HeaderValue, X_FORWARDED_FOR};
 use ipnet::IpNet;
 
 /// The client's address. Headers count only when the peer is a trusted proxy; they are read from the right, past trusted
@@ -55,11 +55,13 @@ fn behind_proxies(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> IpAdd
 }
 
 fn read_hops<'a>(
-    fields: impl Iterator<Item = &'a actix_web::http::header::HeaderValue>,
+    fields: impl Iterator<Item = &'a HeaderValue>,
     read: impl Fn(&str) -> Option<IpAddr>,
 ) -> Vec<Option<IpAddr>> {
-    let elements = fields.flat_map(|field| field.to_str().unwrap_or("?").split(','));
-    elements.map(|element| read(element.trim())).collect()
+    // Element by element: what a client wrote, whatever its bytes, must not spoil what the proxy wrote behind it.
+    let elements = fields.flat_map(|field| field.as_bytes().split(|byte| *byte == b','));
+    let elements = elements.map(|element| std::str::from_utf8(element).ok());
+    elements.map(|element| read(element?.trim())).collect()
 }
 
 /// The `for` of one element of `Forwarded` (RFC 7239 §4).
@@ -137,6 +139,13 @@ mod tests {
             "10.0.0.2"
         );
         assert_eq!(client(peer, &[("x-forwarded-for", "")]), "10.0.0.1");
+        let no_text = HeaderValue::from_bytes(b"\xff, 198.51.100.7").expect("a header value");
+        let request = TestRequest::default().peer_addr(peer.parse().expect("an address"));
+        let request = request.append_header(("x-forwarded-for", no_text)).to_http_request();
+        assert_eq!(
+            of_request(&request, &["10.0.0.0/8".parse().expect("a network")]).to_string(),
+            "198.51.100.7"
+        );
     }
 
     #[test]

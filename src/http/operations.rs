@@ -50,7 +50,7 @@ pub async fn get_health() -> HttpResponse {
     )
 )]
 pub async fn get_readiness(door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
-    if door.service.holds.is_draining() {
+    if door.service.holds.is_retiring() {
         return Err(ApiError::Stopping);
     }
     if door.service.feed_health.trust() == Trust::Behind {

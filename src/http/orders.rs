@@ -100,7 +100,7 @@ fn write_creation(answer: Answer) -> Result<HttpResponse, ApiError> {
 }
 
 /// The key as a structured String (quoted, RFC 9651 §3.3.3), or bare as most clients send it.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
     let mut values = headers.get_all("idempotency-key");
     let Some(value) = values.next() else {
         return Ok(None);

@@ -95,10 +95,10 @@ impl RouteCounters {
 
 /// The request's id, where one was needed.
 #[derive(Debug, Clone)]
-struct RequestId(Box<str>);
+pub(super) struct RequestId(pub(super) Box<str>);
 
 /// The id that the client or a proxy gave, if it is one that a log line can hold; else a new one. The same for the whole request.
-fn request_id(request: &HttpRequest) -> RequestId {
+pub(super) fn request_id(request: &HttpRequest) -> RequestId {
     if let Some(id) = request.extensions().get::<RequestId>() {
         return id.clone();
     }
@@ -192,7 +192,8 @@ where
 /// What the future's end does: the answer gets what only the whole request knows.
 fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let mut response = describe_problem(response);
-    if door.service.holds.is_draining() {
+    // Nobody should keep a connection to a process that is about to stop.
+    if door.service.holds.is_retiring() {
         response
             .response_mut()
             .head_mut()

@@ -10,7 +10,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::Door;
-use super::auth::Opener;
+use super::auth::{Opened, Opener};
 use super::client_address::{network_of, of_request};
 use super::conditional::{NoneMatch, highest_version, none_match};
 use super::error::ApiError;
@@ -18,7 +18,7 @@ use super::limits::{Allowance, Cost};
 use super::poll_metrics::PollOutcome;
 use super::question::Question;
 use super::routes;
-use crate::hub::{HotOrder, Snapshot};
+use crate::hub::Snapshot;
 use crate::service::now;
 use crate::service::wait::{Ending, Until};
 
@@ -78,19 +78,21 @@ pub async fn get_status(request: HttpRequest, door: web::Data<Door>) -> Result<H
 async fn answer_question(request: &HttpRequest, door: &Door) -> Result<(HttpResponse, PollOutcome), ApiError> {
     let id = routes::order_id(request)?;
     let question = Question::read(request.query_string(), request.headers(), door.settings.max_wait)?;
-    let (hot, opener) = door.open_order(request, id, question.client_secret.as_deref()).await?;
-    let shown = question.since_version.max(highest_version(request.headers()));
-    door.service.catch_up(&hot, shown).await?;
-    let snapshot = hot.snapshot();
-    let matches = none_match(request.headers(), &snapshot.etag);
-    let until = what_to_wait_for(&question, matches, &snapshot);
+    let opened = door.open_order(request, id, question.client_secret.as_deref()).await?;
+    let hot = Arc::clone(&opened.hot);
+    // Before anything is read again: whoever shows versions that never were shall not load the database past the quota.
+    let (until, matches) = look(request, &question, &hot.snapshot());
     let cost = if until.is_some() || matches!(matches, NoneMatch::Matches | NoneMatch::Any) {
         Cost::Cheap
     } else {
         Cost::Full
     };
-    let allowance = door.check_quota(request, &hot, opener, cost)?;
+    let allowance = door.check_quota(request, opened, cost)?;
+    let shown = question.since_version.max(highest_version(request.headers()));
+    door.service.catch_up(&hot, shown).await?;
 
+    let snapshot = hot.snapshot();
+    let (until, _) = look(request, &question, &snapshot);
     let (ending, snapshot) = match until {
         Some(until) => {
             let wait = Duration::from_secs(question.wait.into());
@@ -108,6 +110,12 @@ async fn answer_question(request: &HttpRequest, door: &Door) -> Result<(HttpResp
         door.write_answer(&snapshot, unchanged, &question, outcome, allowance),
         outcome,
     ))
+}
+
+/// What the request is held for, and what its `If-None-Match` says, as the order stands.
+fn look(request: &HttpRequest, question: &Question<'_>, snapshot: &Snapshot) -> (Option<Until>, NoneMatch) {
+    let matches = none_match(request.headers(), &snapshot.etag);
+    (what_to_wait_for(question, matches, snapshot), matches)
 }
 
 /// What the request is held for; None when it is answered at once. Holding takes proof that the client is current.
@@ -135,19 +143,14 @@ fn outcome_of(ending: Option<Ending>, unchanged: bool) -> PollOutcome {
 
 impl Door {
     /// A payer's quota is its own for each order; a merchant's polls count with all else that its key does.
-    fn check_quota(
-        &self,
-        request: &HttpRequest,
-        hot: &Arc<HotOrder>,
-        opener: Opener,
-        cost: Cost,
-    ) -> Result<Allowance, ApiError> {
-        let allowance = match opener {
+    fn check_quota(&self, request: &HttpRequest, opened: Opened, cost: Cost) -> Result<Allowance, ApiError> {
+        let allowance = match opened.opener {
             Opener::Payer => {
                 let client = network_of(of_request(request, &self.settings.trusted_proxies));
-                self.poll_limiter.check((hot.id, client), cost)
+                self.poll_limiter.check((opened.hot.id, client), cost)
             }
             Opener::Merchant(key_id) => self.merchant_limiter.check(key_id, cost),
+            Opener::Charged(allowance) => return Ok(allowance),
         };
         allowance.map_err(ApiError::QuotaExceeded)
     }

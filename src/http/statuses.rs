@@ -49,7 +49,7 @@ pub async fn get_statuses(door: web::Data<Door>, sent: MerchantJson<StatusesBody
     }))
 }
 
-fn parse(body: &StatusesBody) -> Result<(Vec<OrderId>, Vec<OutTradeNo>), ApiError> {
+pub(super) fn parse(body: &StatusesBody) -> Result<(Vec<OrderId>, Vec<OutTradeNo>), ApiError> {
     if !(1..=MAX_NAMES).contains(&(body.ids.len() + body.out_trade_nos.len())) {
         return Err(ApiError::invalid(
             "ids",

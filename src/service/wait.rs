@@ -27,7 +27,9 @@ pub struct Settings {
 pub struct Holds {
     settings: Settings,
     held: AtomicUsize,
-    /// The same as `drain` being cancelled; asked on every answer, so it must not take a lock.
+    /// The process is about to stop: whoever chooses between replicas should choose another one.
+    retiring: AtomicBool,
+    /// The same as `drain` being cancelled; it must not take a lock.
     draining: AtomicBool,
     drain: CancellationToken,
     emptied: Notify,
@@ -69,6 +71,7 @@ impl Holds {
         Arc::new(Self {
             settings: settings.clone(),
             held: AtomicUsize::new(0),
+            retiring: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drain: CancellationToken::new(),
             emptied: Notify::new(),
@@ -86,13 +89,24 @@ impl Holds {
         self.held() * 100 / self.settings.max_held.max(1)
     }
 
+    /// From here on balancers and clients are told to go elsewhere; whoever comes all the same is served as ever.
+    pub fn retire(&self) {
+        self.retiring.store(true, Ordering::Relaxed);
+    }
+
+    /// Asked on every answer.
+    pub fn is_retiring(&self) -> bool {
+        self.retiring.load(Ordering::Relaxed)
+    }
+
     /// From here on nothing is held, and what is held is answered within [`Settings::drain_spread`].
     pub fn drain(&self) {
+        self.retire();
         self.draining.store(true, Ordering::Relaxed);
         self.drain.cancel();
     }
 
-    pub fn is_draining(&self) -> bool {
+    fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 

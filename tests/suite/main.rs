@@ -3,6 +3,7 @@
 // Metrics are floating-point numbers that count; subtracting one `Instant` from a later one is what tests of time do.
 #![allow(clippy::float_cmp, clippy::unchecked_time_subtraction)]
 
+mod attacks;
 mod authentication;
 mod bad_fields;
 mod bad_json;
@@ -45,9 +46,11 @@ mod reporting_faults;
 mod reports;
 mod reports_at_once;
 mod retention;
+mod retiring;
 mod status_document;
 mod support;
 mod tenancy;
 mod transitions;
 mod unreadable_rows;
 mod wake_ups;
+mod with_postgres;

@@ -19,6 +19,39 @@ impl RawConnection {
         self.0.write_all(bytes).await.unwrap();
     }
 
+    /// The same, where the server may close the connection in the middle of it.
+    pub async fn try_send(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
+    }
+
+    /// Sends until the server has taken nothing for a second; says how many bytes went.
+    pub async fn send_until_stuck(&mut self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        while let Ok(Ok(taken)) = tokio::time::timeout(Duration::from_secs(1), self.0.write(&bytes[sent..])).await {
+            sent += taken;
+            if sent == bytes.len() {
+                break;
+            }
+        }
+        sent
+    }
+
+    /// Sends a byte now and then until the server closes the connection; what it answered.
+    pub async fn drip(self, pause: Duration) -> String {
+        let (read, mut write) = self.0.into_split();
+        let dripping = tokio::spawn(async move {
+            while write.write_all(b"a").await.is_ok() {
+                tokio::time::sleep(pause).await;
+            }
+        });
+        let mut bytes = Vec::new();
+        let mut read = read;
+        let end = tokio::time::timeout(Duration::from_secs(30), read.read_to_end(&mut bytes)).await;
+        dripping.abort();
+        let _ = end.expect("the server closes the connection");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Everything until the server closes the connection.
     pub async fn read_to_end(&mut self) -> String {
         let mut bytes = Vec::new();
