@@ -100,10 +100,16 @@ impl OwnPostgres {
         *self.server.lock().unwrap() = Some(server);
     }
 
-    /// How often anybody has connected so far, by the server's own log.
-    pub fn connections_so_far(&self) -> usize {
+    /// Sessions of that database so far, and attempts at one that were turned away, by the server's own log.
+    pub fn sessions_so_far(&self, database: &str) -> (usize, usize) {
         let log = fs::read(self.base.join("postgres.log")).unwrap_or_default();
-        String::from_utf8_lossy(&log).matches("connection received").count()
+        let (log, database) = (String::from_utf8_lossy(&log), format!("database={database}"));
+        let mut sessions = log.lines().filter(|line| line.contains("connection authorized"));
+        let sessions = sessions
+            .by_ref()
+            .filter(|line| line.split(' ').any(|word| word == database))
+            .count();
+        (sessions, log.matches("FATAL:  the database system is ").count())
     }
 
     fn postmaster(&self) -> Option<Pid> {

@@ -9,7 +9,7 @@ pub struct ModelOrder {
     pub version: i64,
     /// When the latest change was acknowledged.
     pub moved_at: Instant,
-    /// The deadline, for those that have one soon.
+    /// The deadline, for those that have one soon; not before this.
     pub expires_at: Option<Instant>,
 }
 
@@ -27,13 +27,13 @@ pub const STATUSES: [&str; 6] = ["pending", "processing", "succeeded", "failed",
 const EDGE: Duration = Duration::from_millis(1200);
 
 impl ModelOrder {
-    pub fn new(expires_in: Option<Duration>) -> Self {
-        let now = Instant::now();
+    /// An order whose creation was asked for at `asked_at`.
+    pub fn new(asked_at: Instant, expires_in: Option<Duration>) -> Self {
         Self {
             status: "pending",
             version: 1,
-            moved_at: now,
-            expires_at: expires_in.map(|seconds| now + seconds),
+            moved_at: asked_at,
+            expires_at: expires_in.map(|seconds| asked_at + seconds),
         }
     }
 
