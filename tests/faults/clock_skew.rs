@@ -10,7 +10,7 @@ use crate::lab::{Launch, Order, OwnPostgres, Verdict, World, alternate};
 
 const SKEWS: [i64; 3] = [0, 90, -90];
 const ORDERS: usize = 20;
-const ROUNDS: i64 = 12;
+const ROUNDS: usize = 12;
 /// From an order's deadline, by the database's clock, until its waiter is told.
 const BOUND: Duration = Duration::from_secs(2);
 
@@ -49,7 +49,7 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let done = format!(
         "clocks 0, +90 and -90 s: {} reports of {ORDERS} orders by three replicas in turn, updated_at never backwards; orders \
          closed by the database's clock",
-        ORDERS as i64 * ROUNDS,
+        ORDERS * ROUNDS,
     );
     world.judge.verdict(done, BOUND)
 }
@@ -76,8 +76,8 @@ async fn check_clocks(world: &World) {
 async fn report_in_turn(world: &World, order: &Order) -> usize {
     let mut payer = world.payer(order);
     let mut times: Vec<String> = Vec::new();
-    for version in 1..=ROUNDS {
-        let door = world.door(version as usize % SKEWS.len());
+    for (turn, version) in (1..=ROUNDS).zip(1..) {
+        let door = world.door(turn % SKEWS.len());
         match world.merchant.report(door, order, alternate(version)).await {
             Ok(answer) if answer.version == Some(version + 1) => times.push(answer.text("updated_at")),
             other => world
@@ -86,7 +86,7 @@ async fn report_in_turn(world: &World, order: &Order) -> usize {
         }
         // Shown at the next replica, which may not have heard yet.
         payer.seen = version + 1;
-        let next = world.door((version as usize + 1) % SKEWS.len());
+        let next = world.door((turn + 1) % SKEWS.len());
         if !payer.poll(next).await.is_ok_and(|answer| answer.status == 304) {
             world
                 .judge

@@ -46,24 +46,13 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
             .fetch_one(&world.pool)
             .await
             .expect("events are counted");
-    if events != ORDERS as i64 {
+    if usize::try_from(events) != Ok(ORDERS) {
         world
             .judge
             .wrong(format!("{events} events of closing for {ORDERS} orders"));
     }
-    let shares = [
-        world
-            .merchant
-            .http
-            .metric(world.door(0), "payquery_orders_expired_total")
-            .await,
-        world
-            .merchant
-            .http
-            .metric(world.door(1), "payquery_orders_expired_total")
-            .await,
-    ];
-    if shares.contains(&0.0) || shares[0] + shares[1] != ORDERS as f64 {
+    let shares = [expired_by(&world, 0).await, expired_by(&world, 1).await];
+    if shares.contains(&0) || shares[0] + shares[1] != ORDERS {
         world
             .judge
             .wrong(format!("the replicas count {shares:?} expired orders"));
@@ -74,4 +63,9 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         shares[0], shares[1],
     );
     world.judge.verdict(done, BOUND)
+}
+
+async fn expired_by(world: &World, replica: usize) -> usize {
+    let counted = world.merchant.http.metric(world.door(replica), "payquery_orders_expired_total").await;
+    counted.to_string().parse().expect("a whole number")
 }

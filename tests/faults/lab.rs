@@ -23,3 +23,7 @@ pub use world::{World, alternate, wait_until};
 
 /// The longest that a change of another replica may stay unseen, doorbell or not: the feed's tick.
 pub const TICK: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// From sending a report at one replica to the answer at another: a tick, and what the request itself takes where all replicas,
+/// Postgres and their clients share two processors.
+pub const WITHIN_A_TICK: std::time::Duration = std::time::Duration::from_millis(200 + 500);

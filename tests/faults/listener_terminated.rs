@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::Executor as _;
 
-use crate::lab::{OwnPostgres, TICK, Times, Verdict, World, relay};
+use crate::lab::{OwnPostgres, WITHIN_A_TICK, Times, Verdict, World, relay};
 
-/// From sending a report at one replica to the answer at the other: a tick, and the work of two crowded processors.
-const BOUND: Duration = Duration::from_millis(TICK.as_millis() as u64 + 500);
 
 pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let world = World::of(postgres, "listener_terminated", 2).await;
@@ -42,5 +40,5 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         with_bell.percentile(50).as_millis(),
         with_bell.max().as_millis(),
     );
-    world.judge.verdict(done, BOUND)
+    world.judge.verdict(done, WITHIN_A_TICK)
 }

@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, Executor as _};
 
-use crate::lab::{OwnPostgres, TICK, Times, Verdict, World, relay};
+use crate::lab::{OwnPostgres, WITHIN_A_TICK, Times, Verdict, World, relay};
 
-const BOUND: Duration = Duration::from_millis(TICK.as_millis() as u64 + 500);
 /// A hundred ticks: what waits for the transaction's end would be late by far.
 const OPEN: Duration = Duration::from_secs(20);
 
@@ -41,5 +40,5 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         world.judge.acknowledged() - payers.len(),
         last.percentile(50).as_millis(),
     );
-    world.judge.verdict(done, BOUND)
+    world.judge.verdict(done, WITHIN_A_TICK)
 }

@@ -1,4 +1,4 @@
-//! Postgres takes no writes: read-only first, then with a full disk. Clear 503s, nothing acknowledged that isn't there, and
+//! Postgres takes no writes: it was turned read-only, as a standby or an administrator has it. Clear 503s, nothing acknowledged that isn't there, and
 //! polls and held requests go on.
 
 use std::time::{Duration, Instant};
@@ -17,7 +17,9 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let door = world.door(0);
     let (held, written) = (world.create_orders(HELD).await, world.create_orders(8).await);
     let mut holds = Holds::default();
-    held.iter().for_each(|order| holds.add(world.payer(order), door));
+    for order in &held {
+        holds.add(world.payer(order), door);
+    }
     world.wait_for_held(0, HELD).await;
     let mut traffic = Traffic::default();
     written

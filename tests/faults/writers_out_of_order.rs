@@ -7,15 +7,13 @@ use futures_util::future::join_all;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::lab::{OwnPostgres, TICK, Verdict, World};
+use crate::lab::{OwnPostgres, WITHIN_A_TICK, Verdict, World};
 
 const WRITERS: usize = 64;
 const ORDERS_PER_WRITER: usize = 4;
 const LASTS: Duration = Duration::from_secs(8);
 /// The longest that a transaction is held open between its writing and its commit.
 const MAX_OPEN_MS: u64 = 400;
-/// From the last commit until the replica tells the last version.
-const BOUND: Duration = Duration::from_millis(TICK.as_millis() as u64 + 500);
 
 pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let world = World::of(postgres, "writers_out_of_order", 1).await;
@@ -43,7 +41,7 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         .expect("orders are read");
     let stored: HashMap<Uuid, i64> = rows.into_iter().collect();
     let mut missing = orders.clone();
-    while !missing.is_empty() && ended.elapsed() < BOUND * 4 {
+    while !missing.is_empty() && ended.elapsed() < WITHIN_A_TICK * 4 {
         let mut still = Vec::new();
         for order in missing {
             let told = world
@@ -59,9 +57,9 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         }
         missing = still;
     }
-    missing
-        .iter()
-        .for_each(|order| world.judge.lost(format!("{} was skipped", order.id)));
+    for order in &missing {
+        world.judge.lost(format!("{} was skipped", order.id));
+    }
     // A resync reads everything anew and would hide what the cursor had skipped.
     let resynced = world.merchant.http.metric(door, "payquery_feed_resyncs_total").await - resyncs;
     if resynced > 0.0 {
@@ -69,7 +67,7 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
             .judge
             .wrong(format!("{resynced} resyncs: this shows nothing of the cursor"));
     }
-    let expected = committed + orders.len() as i64;
+    let expected = committed + i64::try_from(orders.len()).expect("a few");
     if stored.values().sum::<i64>() != expected {
         world.judge.wrong(format!(
             "the versions add up to {}, not to {expected}",
@@ -83,7 +81,7 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         orders.len() - missing.len(),
         orders.len(),
     );
-    world.judge.verdict(done, BOUND)
+    world.judge.verdict(done, WITHIN_A_TICK)
 }
 
 /// Writes changes of its orders by hand, holds each transaction open for a while, and commits nine of ten.

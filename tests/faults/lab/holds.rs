@@ -57,7 +57,9 @@ pub async fn relay(world: &World, from: Door, to: Door, payers: &mut Vec<Payer>,
 pub async fn relay_once(world: &World, from: Door, to: Door, payers: &mut Vec<Payer>) -> Vec<Duration> {
     let mut holds = Holds::default();
     let orders: Vec<_> = payers.iter().map(|payer| (payer.order.clone(), payer.seen)).collect();
-    payers.drain(..).for_each(|payer| holds.add(payer, to));
+    for payer in payers.drain(..) {
+        holds.add(payer, to);
+    }
     world.wait_for_held(to.number, orders.len()).await;
     let mut reported = std::collections::HashMap::new();
     for (order, seen) in &orders {

@@ -266,9 +266,10 @@ impl Waiting {
     async fn run(mut self) {
         loop {
             let door = self.doors.lock().unwrap()[fastrand::usize(..super::REPLICAS)];
-            let answer = match self.until_final {
-                true => self.payer.hold_until_final(door, 55).await,
-                false => self.payer.hold(door, 55).await,
+            let answer = if self.until_final {
+                self.payer.hold_until_final(door, 55).await
+            } else {
+                self.payer.hold(door, 55).await
             };
             match answer {
                 Ok(answer) if self.is_told(&answer) => break,
