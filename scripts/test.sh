@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-scripts/require.sh cargo cc postgres
+scripts/require.sh cargo cc postgres curl # tests paste what the README and `payquery` say to paste
 
 finish() {
   local code=$?

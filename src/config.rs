@@ -67,8 +67,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Make a merchant "demo" with an API key, and print the key and curl lines that use it
-    #[arg(long, env = "PAYQUERY_DEMO")]
+    /// Make a merchant "demo" with an API key, and print the key and curl lines that use it [default: false]
+    #[arg(long, env = "PAYQUERY_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub demo: bool,
 
     /// Days that events of orders are kept, in whole months; 0 is for ever
@@ -145,7 +145,7 @@ pub struct ServeArgs {
     #[arg(long, env = "PAYQUERY_POLL_RATE", value_name = "PER SECOND", help_heading = "Rate limits", default_value = "5", value_parser = parse_rate)]
     pub poll_rate: f64,
 
-    /// Polls at once on top of that
+    /// Most polls at once
     #[arg(long, env = "PAYQUERY_POLL_BURST", value_name = "NUMBER", help_heading = "Rate limits", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub poll_burst: u32,
 
@@ -153,7 +153,7 @@ pub struct ServeArgs {
     #[arg(long, env = "PAYQUERY_MERCHANT_RATE", value_name = "PER SECOND", help_heading = "Rate limits", default_value = "200", value_parser = parse_rate)]
     pub merchant_rate: f64,
 
-    /// Requests at once on top of that
+    /// Most requests at once
     #[arg(long, env = "PAYQUERY_MERCHANT_BURST", value_name = "NUMBER", help_heading = "Rate limits", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub merchant_burst: u32,
 
@@ -161,7 +161,7 @@ pub struct ServeArgs {
     #[arg(long, env = "PAYQUERY_AUTH_FAILURE_RATE", value_name = "PER SECOND", help_heading = "Rate limits", default_value = "1", value_parser = parse_rate)]
     pub auth_failure_rate: f64,
 
-    /// Failed authentications at once on top of that
+    /// Most failed authentications at once
     #[arg(long, env = "PAYQUERY_AUTH_FAILURE_BURST", value_name = "NUMBER", help_heading = "Rate limits", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub auth_failure_burst: u32,
 }

@@ -15,6 +15,7 @@ pub mod orders;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -78,6 +79,8 @@ pub struct Settings {
 /// Opens the pool. Connects once, so that a wrong URL is found at the start.
 pub async fn connect(settings: &Settings) -> Result<Pool, DbError> {
     let options = PgConnectOptions::from_str(&settings.url)?.application_name("payquery");
+    // A pool tries on until its time is up, and then says only that; one connection says what is wrong.
+    sqlx::PgConnection::connect_with(&options).await?.close().await?;
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout)

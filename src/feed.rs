@@ -102,8 +102,8 @@ impl Feed {
                 () = stop.cancelled() => return,
             }
             self.health.step_begins();
-            let step = timeout(STEP_TIMEOUT, self.step()).await;
-            match step.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut))) {
+            let outcome = timeout(STEP_TIMEOUT, self.step()).await;
+            match outcome.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut))) {
                 Ok(()) => self.health.step_succeeded(),
                 Err(error) => self.health.step_failed(&error),
             }

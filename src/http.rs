@@ -73,6 +73,7 @@ pub struct Door {
     poll_limiter: Limiter,
     merchant_limiter: Limiter,
     auth_failure_limiter: Limiter,
+    key_lookup_limiter: Limiter,
     pace: Pace,
     polls: PollMetrics,
     routes: RouteMetrics,
@@ -96,6 +97,7 @@ impl Door {
             poll_limiter: Limiter::new("poll", settings.poll_rate),
             merchant_limiter: Limiter::new("merchant", settings.merchant_rate),
             auth_failure_limiter: Limiter::new("authentication", settings.auth_failure_rate),
+            key_lookup_limiter: Limiter::new("key-lookup", settings.auth_failure_rate.map(Rate::tenfold)),
             pace: Pace::new(settings.processors),
             settings,
             polls: PollMetrics::new(),
@@ -118,6 +120,7 @@ impl Door {
         self.sizes
             .merchant_keys
             .set(self.merchant_limiter.drop_idle_keys() as f64);
+        self.key_lookup_limiter.drop_idle_keys();
         self.sizes
             .failure_keys
             .set(self.auth_failure_limiter.drop_idle_keys() as f64);

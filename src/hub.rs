@@ -133,13 +133,20 @@ impl Hub {
             Some(Slot::Hot(hot)) => {
                 let hot = Arc::clone(hot);
                 drop(shard);
-                hot.advance(Snapshot::just_committed(order));
+                hot.advance(Snapshot::changed(order));
             }
             Some(Slot::Loading(loading)) => match &loading.overtaken_by {
-                Some(hot) => hot.advance(Snapshot::just_committed(order)),
-                None => loading.overtaken_by = Some(Arc::new(HotOrder::new(order, Snapshot::just_committed(order)))),
+                Some(hot) => hot.advance(Snapshot::changed(order)),
+                None => loading.overtaken_by = Some(Arc::new(HotOrder::new(order, Snapshot::changed(order)))),
             },
             None => {}
+        }
+    }
+
+    /// Tells the hub of orders that were read.
+    pub fn publish_all<'a>(&self, orders: impl IntoIterator<Item = &'a Order>) {
+        for order in orders {
+            self.publish(order);
         }
     }
 

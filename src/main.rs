@@ -1,5 +1,6 @@
 //! The binary: reads the command, runs it, and turns an error into a sentence and an exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -16,9 +17,18 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            complain(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// In the log where it shows errors; else plainly, for a log that is switched off, or was never started, says nothing.
+fn complain(error: &anyhow::Error) {
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!("{error:#}");
+    } else {
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
     }
 }
 

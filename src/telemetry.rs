@@ -22,7 +22,8 @@ pub struct LogFilterError(#[from] tracing_subscriber::filter::ParseError);
 
 /// Sends log lines to standard error, from here on and for the whole process.
 pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogFilterError> {
-    let filter = EnvFilter::try_new(filter)?;
+    // The server's notices ("relation exists, skipping") are no news; a filter that names them has its way.
+    let filter = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{filter}"))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

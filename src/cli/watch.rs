@@ -108,12 +108,14 @@ impl WatchArgs {
         }
         let word = |name: &str| document[name].as_str().unwrap_or_default();
         let late = if document["late"] == true { "  (late)" } else { "" };
-        print_line(&format!(
-            "{}  v{:<3} {}{late}  {}",
+        // A JSON value does not pad itself; its text does.
+        let version = document["version"].to_string();
+        let line = format!(
+            "{}  v{version:<3} {}{late}  {}",
             word("updated_at"),
-            document["version"],
             word("status"),
             word("reason")
-        ))
+        );
+        print_line(line.trim_end())
     }
 }

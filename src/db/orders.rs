@@ -184,18 +184,22 @@ pub async fn list(executor: impl PgExecutor<'_>, filter: &OrderFilter) -> Result
     rows.into_iter().map(Order::try_from).collect()
 }
 
-/// Up to `limit` open orders whose time is up, locked for this transaction; those that another replica has are passed over.
+/// Up to `limit` open orders whose time is up, locked for this transaction; those that another replica has are passed over,
+/// and so is a row that cannot be read: it must not keep the others open.
 pub async fn claim_overdue(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Order>, DbError> {
     let rows = select_orders!(
         "where status in ('pending', 'processing') and expires_at <= now()
          order by expires_at limit $1 for update skip locked",
         limit,
     );
-    rows.fetch_all(executor)
-        .await?
-        .into_iter()
-        .map(Order::try_from)
-        .collect()
+    let rows = rows.fetch_all(executor).await?;
+    Ok(rows.into_iter().filter_map(|row| read_or_report(row.id, row)).collect())
+}
+
+fn read_or_report(id: Uuid, row: OrderRow) -> Option<Order> {
+    Order::try_from(row)
+        .inspect_err(|error| tracing::error!(order.id = %id, %error, "an order is passed over"))
+        .ok()
 }
 
 impl TryFrom<OrderRow> for Order {

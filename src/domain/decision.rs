@@ -37,6 +37,8 @@ pub enum Rejection {
     TransactionMismatch { expected: String, reported: String },
     #[error("the report counts refunds of {reported}, the order's amount is {amount}")]
     RefundExceedsAmount { amount: i64, reported: i64 },
+    #[error("the report counts refunds of an order that becomes {to} without having been paid")]
+    RefundWithoutPayment { to: Status },
 }
 
 impl Rejection {
@@ -48,6 +50,7 @@ impl Rejection {
             Self::CurrencyMismatch { .. } => "currency_mismatch",
             Self::TransactionMismatch { .. } => "transaction_mismatch",
             Self::RefundExceedsAmount { .. } => "refund_exceeds_amount",
+            Self::RefundWithoutPayment { .. } => "refund_without_payment",
         }
     }
 }
@@ -103,6 +106,11 @@ fn find_contradiction(order: &Order, report: &Report) -> Option<Rejection> {
             amount: order.amount.get(),
             reported: reported.get(),
         });
+    }
+    // Alipay's TRADE_CLOSED means a refund only of an order that was paid.
+    let to = report.target.status_for(order.status);
+    if report.refunded_amount.is_some() && !to.is_paid() {
+        return Some(Rejection::RefundWithoutPayment { to });
     }
     // Before the payment each attempt has a transaction of its own; the one that paid is a fact.
     let paid_by = order.transaction_id.as_ref().filter(|_| order.status.is_paid());
@@ -189,12 +197,12 @@ mod tests {
         }
     }
 
-    fn amount(units: i64) -> Option<Amount> {
-        Some(Amount::from_minor_units(units).expect("valid"))
+    fn amount(units: i64) -> Amount {
+        Amount::from_minor_units(units).expect("valid")
     }
 
-    fn transaction(id: &str) -> Option<TransactionId> {
-        Some(TransactionId::parse(id).expect("valid"))
+    fn transaction(id: &str) -> TransactionId {
+        TransactionId::parse(id).expect("valid")
     }
 
     fn changed(decision: Decision) -> Order {
@@ -257,7 +265,7 @@ mod tests {
     fn a_wrong_amount_or_currency_is_rejected_even_in_a_repeat() {
         for status in [Status::Pending, Status::Succeeded] {
             let wrong = Report {
-                amount: amount(999),
+                amount: Some(amount(999)),
                 ..report(Status::Succeeded)
             };
             assert_eq!(
@@ -287,7 +295,7 @@ mod tests {
         let first = changed(decide(
             &paid,
             &Report {
-                refunded_amount: amount(300),
+                refunded_amount: Some(amount(300)),
                 ..report(Status::Succeeded)
             },
             now(),
@@ -297,14 +305,14 @@ mod tests {
             (Status::Succeeded, 300, 2)
         );
         let older = Report {
-            refunded_amount: amount(200),
+            refunded_amount: Some(amount(200)),
             ..report(Status::Succeeded)
         };
         assert_eq!(decide(&first, &older, now()), Decision::Unchanged);
         let all = changed(decide(&first, &report(Status::Refunded), now()));
         assert_eq!((all.status, all.refunded_amount), (Status::Refunded, 1000));
         let too_much = Report {
-            refunded_amount: amount(1001),
+            refunded_amount: Some(amount(1001)),
             ..report(Status::Refunded)
         };
         assert_eq!(
@@ -322,19 +330,19 @@ mod tests {
         let named = changed(decide(
             &paid,
             &Report {
-                transaction_id: transaction("t1"),
+                transaction_id: Some(transaction("t1")),
                 ..report(Status::Succeeded)
             },
             now(),
         ));
-        assert_eq!(named.transaction_id, transaction("t1"));
+        assert_eq!(named.transaction_id, Some(transaction("t1")));
         let again = Report {
-            transaction_id: transaction("t1"),
+            transaction_id: Some(transaction("t1")),
             ..report(Status::Succeeded)
         };
         assert_eq!(decide(&named, &again, now()), Decision::Unchanged);
         let second = Report {
-            transaction_id: transaction("t2"),
+            transaction_id: Some(transaction("t2")),
             ..report(Status::Succeeded)
         };
         assert!(matches!(
@@ -344,20 +352,35 @@ mod tests {
     }
 
     #[test]
+    fn a_refund_of_an_order_that_nobody_paid_is_rejected() {
+        let closed = Report {
+            target: Target::TradeState(crate::domain::status::TradeState::parse("TRADE_CLOSED").expect("a known word")),
+            refunded_amount: Some(amount(300)),
+            ..report(Status::Closed)
+        };
+        let rejected = Decision::Rejected(Rejection::RefundWithoutPayment { to: Status::Closed });
+        assert_eq!(decide(&order(Status::Pending), &closed, now()), rejected);
+        assert_eq!(
+            changed(decide(&order(Status::Succeeded), &closed, now())).refunded_amount,
+            300
+        );
+    }
+
+    #[test]
     fn an_attempts_transaction_gives_way_to_the_one_that_paid() {
         let tried = Order {
-            transaction_id: transaction("t1"),
+            transaction_id: Some(transaction("t1")),
             ..order(Status::Failed)
         };
         let paid = changed(decide(
             &tried,
             &Report {
-                transaction_id: transaction("t2"),
+                transaction_id: Some(transaction("t2")),
                 ..report(Status::Succeeded)
             },
             now(),
         ));
-        assert_eq!(paid.transaction_id, transaction("t2"));
+        assert_eq!(paid.transaction_id, Some(transaction("t2")));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl OrderEvent {
 
     /// `order` is the order after the change, `from` its status before.
     pub fn changed(order: &Order, from: Status, source: Source) -> Self {
-        let kind = if from == Status::Closed {
+        let kind = if from == Status::Closed && order.status == Status::Succeeded {
             EventKind::PaidLate
         } else {
             EventKind::Changed(order.status)

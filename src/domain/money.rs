@@ -36,7 +36,10 @@ impl Amount {
     }
 }
 
-/// An ISO 4217 currency.
+/// Codes of ISO 4217 that nobody can pay in: for tests, and for "no currency".
+const UNPAYABLE: [iso_currency::Currency; 2] = [iso_currency::Currency::XTS, iso_currency::Currency::XXX];
+
+/// An ISO 4217 currency that is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Currency(iso_currency::Currency);
 
@@ -44,6 +47,7 @@ impl Currency {
     /// Takes the alphabetic code in capitals.
     pub fn parse(code: &str) -> Result<Self, MoneyError> {
         iso_currency::Currency::from_code(code)
+            .filter(|currency| !UNPAYABLE.contains(currency) && currency.is_superseded().is_none())
             .map(Self)
             .ok_or(MoneyError::Currency)
     }
@@ -80,7 +84,7 @@ mod tests {
     #[test]
     fn currencies_are_iso_4217_codes_in_capitals() {
         assert_eq!(Currency::parse("CNY").map(Currency::code), Ok("CNY"));
-        for code in ["", "cny", "RMB", "CNYX", "人民币", "ZZZ"] {
+        for code in ["", "cny", "RMB", "CNYX", "人民币", "ZZZ", "XXX", "XTS", "HRK"] {
             assert_eq!(Currency::parse(code), Err(MoneyError::Currency), "{code}");
         }
     }

@@ -216,6 +216,11 @@ impl Order {
             paid_at: None,
         }
     }
+
+    /// Its time was up before it began.
+    pub fn is_overdue_from_the_start(&self) -> bool {
+        self.expires_at <= self.created_at
+    }
 }
 
 #[cfg(test)]

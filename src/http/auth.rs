@@ -57,6 +57,10 @@ const WRONG_SCHEME: ApiError = ApiError::Unauthorized {
     reason: "only Authorization: Bearer is understood",
 };
 
+const NO_TOKEN: ApiError = ApiError::Unauthorized {
+    reason: "there is no token after Bearer",
+};
+
 /// Who opened an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opener {
@@ -97,10 +101,15 @@ impl Door {
         if let Some(active) = self.service.known_keys.find(&key) {
             return Ok(active);
         }
-        // A key that was never seen costs a look-up. That is counted first, or guessing keys would be a way to load the database.
-        match self.count_failure(request, WRONG_KEY) {
-            ApiError::Unauthorized { .. } => self.service.find_key(&key).await?.ok_or(WRONG_KEY),
-            quota_exceeded => Err(quota_exceeded),
+        // A key that was never seen costs a look-up. Those have a limit of their own, or guessing keys would be a way to load
+        // the database; a good key is looked up once and is no failure.
+        let client = network_of(of_request(request, &self.settings.trusted_proxies));
+        self.key_lookup_limiter
+            .check(client, Cost::Full)
+            .map_err(ApiError::QuotaExceeded)?;
+        match self.service.find_key(&key).await? {
+            Some(active) => Ok(active),
+            None => Err(self.count_failure(request, WRONG_KEY)),
         }
     }
 
@@ -119,14 +128,11 @@ fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
     let Some(value) = request.headers().get(AUTHORIZATION) else {
         return Ok(None);
     };
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or(WRONG_SCHEME)?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(Some(token.trim()))
-    } else {
-        Err(WRONG_SCHEME)
+    let text = value.to_str().map_err(|_| WRONG_SCHEME)?.trim();
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    match (scheme.eq_ignore_ascii_case("bearer"), token.trim()) {
+        (false, _) => Err(WRONG_SCHEME),
+        (true, "") => Err(NO_TOKEN),
+        (true, token) => Ok(Some(token)),
     }
 }

@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn headers(name: header::HeaderName, fields: &[&str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, fields: &[&str]) -> HeaderMap {
         let mut map = HeaderMap::new();
         for field in fields {
             map.append(name.clone(), HeaderValue::from_str(field).expect("a header value"));
@@ -184,7 +184,7 @@ mod tests {
         ];
         for (fields, expected) in cases {
             assert_eq!(
-                none_match(&headers(header::IF_NONE_MATCH, fields), b"\"3\""),
+                none_match(&headers(&header::IF_NONE_MATCH, fields), b"\"3\""),
                 *expected,
                 "{fields:?}"
             );
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn if_match_compares_strongly_and_refuses_what_is_no_tag() {
         let allowed = |fields: &[&str]| {
-            let map = headers(header::IF_MATCH, fields);
+            let map = headers(&header::IF_MATCH, fields);
             WritePrecondition::of(&map)
                 .map(|precondition| precondition.allows(Version(3)))
                 .ok()
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_report_is_refused_when_if_none_match_matches() {
         for (field, allowed) in [("*", false), ("\"3\"", false), ("\"2\"", true)] {
-            let map = headers(header::IF_NONE_MATCH, &[field]);
+            let map = headers(&header::IF_NONE_MATCH, &[field]);
             assert_eq!(
                 WritePrecondition::of(&map).expect("well-formed").allows(Version(3)),
                 allowed,

@@ -3,12 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use actix_cors::CorsError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
 use super::limits::Refusal;
+use super::wire::EXPIRES_AT_RANGE;
 use crate::db::DbError;
 use crate::domain::decision::Rejection;
 use crate::domain::order::{OrderId, Version};
@@ -52,6 +54,10 @@ pub enum ApiError {
     },
     Contended,
     QuotaExceeded(Box<Refusal>),
+    /// A page's preflight asked for what pages may not do.
+    PreflightRefused {
+        reason: String,
+    },
     Database(Arc<DbError>),
     Stopping,
     /// The feed has not kept up: this replica knows less than others.
@@ -93,6 +99,9 @@ pub struct Problem {
 /// The registered problem types (IANA "HTTP Problem Types") that fit; everything else has a URN of ours.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const TEMPORARY_REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+
+/// The type of every problem document (RFC 9457 §3).
+pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Seconds after which a client may try again when the database was away.
 const RETRY_AFTER_OUTAGE: &str = "2";
@@ -151,6 +160,11 @@ impl ApiError {
             ),
             Self::Contended => (StatusCode::CONFLICT, "contended", "The order keeps changing"),
             Self::QuotaExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests"),
+            Self::PreflightRefused { .. } => (
+                StatusCode::BAD_REQUEST,
+                "cors_refused",
+                "The page's request is not allowed",
+            ),
             Self::Database(error) => match **error {
                 DbError::Unavailable(_) => (
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -171,9 +185,10 @@ impl ApiError {
     fn detail(&self) -> String {
         match self {
             Self::Invalid { field, reason } => format!("{field} {reason}"),
-            Self::MalformedJson { reason } | Self::BrokenBody { reason } | Self::PreconditionFailed { reason } => {
-                reason.clone()
-            }
+            Self::MalformedJson { reason }
+            | Self::BrokenBody { reason }
+            | Self::PreconditionFailed { reason }
+            | Self::PreflightRefused { reason } => reason.clone(),
             Self::UnsupportedMediaType => "send the body as JSON, with Content-Type: application/json".into(),
             Self::BodyTooLarge => format!("a body may have {} bytes at most", super::MAX_BODY_BYTES),
             Self::BodyTooSlow => "the body did not arrive within 15 s".into(),
@@ -196,7 +211,11 @@ impl ApiError {
                 )
             }
             Self::Database(error) => match **error {
-                DbError::Unavailable(_) => "nothing was changed; try again in a moment".into(),
+                // A connection may break after a change was committed and before that was heard, so no promise here that
+                // nothing was changed.
+                DbError::Unavailable(_) => {
+                    "send the same request again in a moment; what was applied already is not applied twice".into()
+                }
                 DbError::Refused(_) | DbError::Unreadable(_) => "the logs say more under the request_id".into(),
             },
             Self::Behind => "this process has not yet read what others committed; another one will answer".into(),
@@ -210,7 +229,9 @@ impl ApiError {
             Self::Rejected(Rejection::AmountMismatch { .. }) => Some("amount".into()),
             Self::Rejected(Rejection::CurrencyMismatch { .. }) => Some("currency".into()),
             Self::Rejected(Rejection::TransactionMismatch { .. }) => Some("transaction_id".into()),
-            Self::Rejected(Rejection::RefundExceedsAmount { .. }) => Some("refunded_amount".into()),
+            Self::Rejected(Rejection::RefundExceedsAmount { .. } | Rejection::RefundWithoutPayment { .. }) => {
+                Some("refunded_amount".into())
+            }
             Self::OutTradeNoTaken { .. } => Some("out_trade_no".into()),
             Self::KeyReused => Some("Idempotency-Key".into()),
             _ => None,
@@ -262,10 +283,9 @@ impl ResponseError for ApiError {
         self.describe().0
     }
 
-    /// Status and headers; [`RequestScope`](super::RequestScope) adds the document, which names the request.
+    /// Status and headers; [`RequestScope`](super::RequestScope) adds the document, which names the request, and its type.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status_code());
-        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         match self {
             Self::Unauthorized { .. } => {
@@ -297,6 +317,14 @@ impl From<DbError> for ApiError {
     }
 }
 
+impl From<&CorsError> for ApiError {
+    fn from(error: &CorsError) -> Self {
+        Self::PreflightRefused {
+            reason: error.to_string(),
+        }
+    }
+}
+
 impl From<Arc<DbError>> for ApiError {
     fn from(error: Arc<DbError>) -> Self {
         Self::Database(error)
@@ -308,6 +336,7 @@ impl From<CreateError> for ApiError {
         match error {
             CreateError::OutTradeNoTaken { id } => Self::OutTradeNoTaken { id },
             CreateError::KeyReused => Self::KeyReused,
+            CreateError::ExpiryPassed => Self::invalid("expires_at", EXPIRES_AT_RANGE),
             CreateError::Database(error) => error.into(),
         }
     }

@@ -30,6 +30,16 @@ pub struct Rate {
     pub burst: u32,
 }
 
+impl Rate {
+    /// Ten times as much: for what a good client does seldom, and a bad one often.
+    pub fn tenfold(self) -> Self {
+        Self {
+            per_second: self.per_second * 10.0,
+            burst: self.burst.saturating_mul(10),
+        }
+    }
+}
+
 /// What a request costs, in cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost {

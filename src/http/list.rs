@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::body::shortened;
 use super::error::ApiError;
 use crate::domain::listing::{Cursor, OrderFilter, PageSize, TimeRange};
 use crate::domain::order::MerchantId;
@@ -55,7 +56,7 @@ pub struct LogQuery {
 pub fn read<T: for<'de> Deserialize<'de>>(query: &str) -> Result<T, ApiError> {
     serde_urlencoded::from_str(query).map_err(|error| {
         let message = error.to_string();
-        let name = message.split('`').nth(1).unwrap_or("query").to_owned();
+        let name = shortened(message.split('`').nth(1).unwrap_or("query"));
         if message.starts_with("duplicate") {
             ApiError::invalid(name, "is given twice")
         } else {

@@ -34,9 +34,9 @@ use super::{events, operations, orders, report, status, statuses};
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
     components(schemas(UntilParameter, Seconds), responses(
-        BadRequest, Unauthorized, NotFound, Rejected, PreconditionFailed, BodyTooLarge, UnsupportedMediaType, TooManyRequests, Unavailable
+        BadRequest, Unauthorized, NotFound, Rejected, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, UnsupportedMediaType, TooManyRequests, Unavailable
     )),
-    modifiers(&Credentials, &OneWordPerReport)
+    modifiers(&Credentials, &OneWordPerReport, &Everywhere)
 )]
 struct Description;
 
@@ -59,13 +59,18 @@ problem_response!(Unauthorized, "Credentials are missing, or the API key does no
 problem_response!(NotFound, "There is no such order, or these credentials do not open it");
 problem_response!(
     Rejected,
-    "The report was rejected: `illegal_transition`, `amount_mismatch`, `currency_mismatch`, `transaction_mismatch`, `refund_exceeds_amount`; or the order keeps changing: `contended`"
+    "The report was rejected: `illegal_transition`, `amount_mismatch`, `currency_mismatch`, `transaction_mismatch`, `refund_exceeds_amount`, `refund_without_payment`; or the order keeps changing: `contended`"
 );
 problem_response!(PreconditionFailed, "The order has changed meanwhile");
 problem_response!(BodyTooLarge, "The body has more than 64 KiB");
+problem_response!(BodyTooSlow, "The body did not arrive within 15 s");
+problem_response!(
+    InternalError,
+    "Something went wrong in the service; its logs say more under the request_id"
+);
 problem_response!(UnsupportedMediaType, "The body is not declared as JSON");
 problem_response!(TooManyRequests, "A quota is used up", "Retry-After": u32 = "Seconds, never 0");
-problem_response!(Unavailable, "The database is away, or the process is stopping; nothing was changed", "Retry-After": u32 = "Seconds");
+problem_response!(Unavailable, "The database is away, or the process is stopping; the same request may be sent again", "Retry-After": u32 = "Seconds");
 
 /// The one value of `until`.
 #[derive(Debug, utoipa::ToSchema)]
@@ -114,6 +119,30 @@ impl Modify for Credentials {
             "client_secret_in_query",
             SecurityScheme::ApiKey(ApiKey::Query(in_query)),
         );
+    }
+}
+
+/// What every operation on orders can answer, and every one with a body.
+struct Everywhere;
+
+impl Modify for Everywhere {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let paths = description
+            .paths
+            .paths
+            .iter_mut()
+            .filter(|(path, _)| path.starts_with("/v1/"));
+        for operation in paths
+            .flat_map(|(_, path)| [&mut path.get, &mut path.put, &mut path.post])
+            .flatten()
+        {
+            let responses = &mut operation.responses.responses;
+            let named = |name| RefOr::Ref(Ref::from_response_name(name));
+            responses.insert("500".into(), named("InternalError"));
+            if operation.request_body.is_some() {
+                responses.insert("408".into(), named("BodyTooSlow"));
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Door;
 use super::auth::Merchant;
-use super::body::Json;
+use super::body::MerchantJson;
 use super::conditional::{NoneMatch, none_match};
 use super::error::ApiError;
 use super::list::{self, OrderQuery};
@@ -56,15 +56,14 @@ const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache")
     )
 )]
 pub async fn create(
-    merchant: Merchant,
     request: HttpRequest,
     door: web::Data<Door>,
-    body: Json<NewOrderBody>,
+    sent: MerchantJson<NewOrderBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let new = body.0.parse()?;
+    let new = sent.body.parse()?;
     let answer = match idempotency_key(request.headers())? {
-        Some(key) => door.service.create_once(merchant.0, &key, new, render).await?,
-        None => render(&door.service.create(merchant.0, new).await?),
+        Some(key) => door.service.create_once(sent.merchant, &key, new, render).await?,
+        None => render(&door.service.create(sent.merchant, new).await?),
     };
     write_creation(answer)
 }
@@ -102,10 +101,14 @@ fn write_creation(answer: Answer) -> Result<HttpResponse, ApiError> {
 
 /// The key as a structured String (quoted, RFC 9651 §3.3.3), or bare as most clients send it.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else {
+    let mut values = headers.get_all("idempotency-key");
+    let Some(value) = values.next() else {
         return Ok(None);
     };
     let invalid = |reason: &dyn std::fmt::Display| ApiError::invalid("Idempotency-Key", reason);
+    if values.next().is_some() {
+        return Err(invalid(&"is given twice"));
+    }
     let text = value
         .to_str()
         .map_err(|_| invalid(&"must be visible ASCII characters without spaces"))?

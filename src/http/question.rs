@@ -25,13 +25,13 @@ impl<'a> Question<'a> {
     /// to get around caches.
     pub fn read(query: &'a str, headers: &HeaderMap, max_wait: u32) -> Result<Self, ApiError> {
         let mut question = Self::default();
-        let mut wait = None;
+        let (mut wait, mut until) = (None, None);
         if !query.is_empty() {
             for (name, value) in form_urlencoded::parse(query.as_bytes()) {
                 match &*name {
                     "wait" => set_once(&mut wait, "wait", read_wait(&value)?)?,
                     "since_version" => set_once(&mut question.since_version, "since_version", read_version(&value)?)?,
-                    "until" => question.until_final = read_until(&value)?,
+                    "until" => set_once(&mut until, "until", read_until(&value)?)?,
                     "client_secret" => set_once(&mut question.client_secret, "client_secret", value)?,
                     _ => {}
                 }
@@ -42,6 +42,7 @@ impl<'a> Question<'a> {
             question.preferred = wait.is_some();
         }
         question.wait = wait.unwrap_or(0).min(max_wait);
+        question.until_final = until.is_some();
         Ok(question)
     }
 }
@@ -73,9 +74,9 @@ fn read_version(text: &str) -> Result<Version, ApiError> {
     })
 }
 
-fn read_until(text: &str) -> Result<bool, ApiError> {
+fn read_until(text: &str) -> Result<(), ApiError> {
     if text == "final" {
-        Ok(true)
+        Ok(())
     } else {
         Err(ApiError::invalid("until", "takes one value: final"))
     }
@@ -128,7 +129,12 @@ mod tests {
             );
         }
         assert!(read("until=final").is_ok_and(|question| question.until_final));
-        assert!(matches!(read("until=paid"), Err(ApiError::Invalid { field, .. }) if field == "until"));
+        for query in ["until=paid", "until=", "until=final&until=final"] {
+            assert!(
+                matches!(read(query), Err(ApiError::Invalid { field, .. }) if field == "until"),
+                "{query}"
+            );
+        }
     }
 
     #[test]

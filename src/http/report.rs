@@ -3,8 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::Door;
-use super::auth::Merchant;
-use super::body::Json;
+use super::body::MerchantJson;
 use super::conditional::WritePrecondition;
 use super::error::ApiError;
 use super::orders::write_order;
@@ -40,13 +39,12 @@ use crate::service::read::OrderName;
     )
 )]
 pub async fn by_id(
-    merchant: Merchant,
     request: HttpRequest,
     door: web::Data<Door>,
-    body: Json<ReportBody>,
+    sent: MerchantJson<ReportBody>,
 ) -> Result<HttpResponse, ApiError> {
     let name = OrderName::Id(routes::order_id(&request)?);
-    report(merchant, &request, &door, name, body.0).await
+    report(&request, &door, name, sent).await
 }
 
 #[utoipa::path(
@@ -75,27 +73,25 @@ pub async fn by_id(
     )
 )]
 pub async fn by_out_trade_no(
-    merchant: Merchant,
     request: HttpRequest,
     door: web::Data<Door>,
     number: web::Path<String>,
-    body: Json<ReportBody>,
+    sent: MerchantJson<ReportBody>,
 ) -> Result<HttpResponse, ApiError> {
     let name = OrderName::OutTradeNo(routes::out_trade_no(number.into_inner())?);
-    report(merchant, &request, &door, name, body.0).await
+    report(&request, &door, name, sent).await
 }
 
 async fn report(
-    merchant: Merchant,
     request: &HttpRequest,
     door: &Door,
     name: OrderName,
-    body: ReportBody,
+    sent: MerchantJson<ReportBody>,
 ) -> Result<HttpResponse, ApiError> {
     let precondition = WritePrecondition::of(request.headers())?;
     let order = door
         .service
-        .update(merchant.0, name, body.parse()?, precondition)
+        .update(sent.merchant, name, sent.body.parse()?, precondition)
         .await?;
     Ok(write_order(&order))
 }

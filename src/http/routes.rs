@@ -98,6 +98,8 @@ fn cors(origins: &CorsOrigins) -> Cors {
             header::CACHE_CONTROL,
         ])
         .allowed_headers(["prefer", "last-event-id", "x-request-id"])
+        // Some clients send it with every request, a GET too.
+        .allowed_header(header::CONTENT_TYPE)
         .expose_headers([
             "etag",
             "x-poll-interval",

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use actix_cors::CorsError;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::StatusCode;
@@ -18,7 +19,7 @@ use metrics::{Counter, Histogram, counter, histogram};
 use pin_project_lite::pin_project;
 
 use super::Door;
-use super::error::ApiError;
+use super::error::{ApiError, PROBLEM_JSON};
 use super::limits::Allowance;
 use super::routes::{self, STATUS, UNMATCHED};
 
@@ -200,10 +201,12 @@ fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> Se
     let counters = door.routes.of(response.request());
     counters.count(response.status(), start);
     let quiet = QUIET.contains(&counters.route);
-    if !quiet || response.response().error().is_some() {
+    let failed = response.response().error().is_some();
+    if !quiet || failed {
         tag(&mut response);
     }
-    if !quiet {
+    // Refusals by a limit come in floods; they are counted, and their lines would be the flood's second victim.
+    if !quiet || (failed && response.status() != StatusCode::TOO_MANY_REQUESTS) {
         log_request(&response, counters.route, start);
     }
     response
@@ -221,13 +224,13 @@ fn tag(response: &mut ServiceResponse<BoxBody>) {
     }
 }
 
-/// Writes the problem document of an [`ApiError`], and the cause of a failure into the log.
+/// Writes the problem document of an error, and the cause of a failure into the log.
 fn describe_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let Some(error) = response
-        .response()
-        .error()
-        .and_then(|error| error.as_error::<ApiError>())
-    else {
+    let Some(error) = response.response().error() else {
+        return response;
+    };
+    let refused_preflight = error.as_error::<CorsError>().map(ApiError::from);
+    let Some(error) = error.as_error::<ApiError>().or(refused_preflight.as_ref()) else {
         return response;
     };
     let id = request_id(response.request());
@@ -238,11 +241,12 @@ fn describe_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBo
     response.map_body(|head, _| {
         head.headers
             .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        head.headers.insert(header::CONTENT_TYPE, PROBLEM_JSON);
         BoxBody::new(body)
     })
 }
 
-/// One line for each request of a merchant. The route's pattern, never the URL: a URL can hold a client secret, or whatever a
+/// One line for each request of a merchant, and for each other one that was answered with a problem. The route's pattern, never the URL: a URL can hold a client secret, or whatever a
 /// stranger would like to see in a log.
 fn log_request(response: &ServiceResponse<BoxBody>, route: &str, start: Instant) {
     if !tracing::enabled!(tracing::Level::INFO) {

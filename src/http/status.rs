@@ -112,7 +112,7 @@ async fn answer_question(request: &HttpRequest, door: &Door) -> Result<(HttpResp
 
 /// What the request is held for; None when it is answered at once. Holding takes proof that the client is current.
 fn what_to_wait_for(question: &Question<'_>, matches: NoneMatch, snapshot: &Snapshot) -> Option<Until> {
-    if question.wait == 0 || snapshot.is_final {
+    if question.wait == 0 || snapshot.is_final || matches == NoneMatch::Any {
         return None;
     }
     if question.until_final {
@@ -190,7 +190,7 @@ impl Door {
             headers.insert(PREFERENCE_APPLIED, applied);
         }
         allowance.write_to(headers);
-        if !unchanged && let Some(latency) = snapshot.pay_to_seen() {
+        if !unchanged && let Some(latency) = snapshot.pay_to_seen(now) {
             self.polls.record_pay_to_seen(latency);
         }
         response
@@ -227,6 +227,7 @@ mod tests {
             (ask(None, true, 25), NoneMatch::Differs, Some(Until::Final)),
             (ask(Some(3), true, 25), NoneMatch::Matches, Some(Until::Final)),
             (ask(None, true, 0), NoneMatch::Absent, None),
+            (ask(Some(3), true, 25), NoneMatch::Any, None),
         ];
         for (question, matches, expected) in cases {
             assert_eq!(

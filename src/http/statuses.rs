@@ -3,8 +3,7 @@
 use actix_web::{HttpResponse, web};
 
 use super::Door;
-use super::auth::Merchant;
-use super::body::Json;
+use super::body::MerchantJson;
 use super::error::ApiError;
 use super::wire::{StatusItem, StatusListBody, StatusesBody};
 use crate::domain::document::StatusDocument;
@@ -33,13 +32,9 @@ const MAX_NAMES: usize = 100;
         (status = 503, response = super::openapi::Unavailable),
     )
 )]
-pub async fn get_statuses(
-    merchant: Merchant,
-    door: web::Data<Door>,
-    body: Json<StatusesBody>,
-) -> Result<HttpResponse, ApiError> {
-    let (ids, numbers) = parse(&body.0)?;
-    let orders = door.service.find_orders(merchant.0, &ids, &numbers).await?;
+pub async fn get_statuses(door: web::Data<Door>, sent: MerchantJson<StatusesBody>) -> Result<HttpResponse, ApiError> {
+    let (ids, numbers) = parse(&sent.body)?;
+    let orders = door.service.find_orders(sent.merchant, &ids, &numbers).await?;
     let (by_id, by_number) = orders.split_at(ids.len());
     let by_id = ids
         .iter()

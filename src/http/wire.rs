@@ -7,7 +7,7 @@ mod report;
 mod statuses;
 
 pub use event::{EventBody, EventListBody};
-pub use new_order::NewOrderBody;
+pub use new_order::{EXPIRES_AT_RANGE, NewOrderBody};
 pub use order::{OrderBody, OrderListBody};
 pub use report::ReportBody;
 pub use statuses::{StatusItem, StatusListBody, StatusesBody};

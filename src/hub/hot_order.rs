@@ -51,10 +51,11 @@ impl HotOrder {
     }
 
     /// Moves to a newer snapshot and wakes the waiters; an older one, or the same again, changes nothing.
-    pub(super) fn advance(&self, snapshot: Snapshot) {
+    pub(super) fn advance(&self, mut snapshot: Snapshot) {
         self.latest.send_if_modified(|latest| {
             let newer = snapshot.version > latest.version;
             if newer {
+                snapshot.succeed(latest);
                 *latest = Arc::new(snapshot);
             }
             newer

@@ -22,6 +22,8 @@ pub enum CreateError {
     OutTradeNoTaken { id: OrderId },
     #[error("the idempotency key was first used for another request")]
     KeyReused,
+    #[error("the order's time would be up before it began")]
+    ExpiryPassed,
     #[error(transparent)]
     Database(#[from] DbError),
 }
@@ -32,9 +34,10 @@ impl Service {
         let fingerprint = fingerprint_of(&new);
         let order = self.draft(merchant, new);
         let event = OrderEvent::created(&order);
-        if self
-            .writing(journal::create(&self.pool, &order, &fingerprint, &event))
-            .await?
+        if !order.is_overdue_from_the_start()
+            && self
+                .writing(journal::create(&self.pool, &order, &fingerprint, &event))
+                .await?
         {
             return Ok(Created::New(Box::new(order)));
         }
@@ -63,7 +66,9 @@ impl Service {
         }
         let order = self.draft(merchant, new);
         let event = OrderEvent::created(&order);
-        let created = if journal::create(&mut *transaction, &order, &fingerprint, &event).await? {
+        let created = if !order.is_overdue_from_the_start()
+            && journal::create(&mut *transaction, &order, &fingerprint, &event).await?
+        {
             Created::New(Box::new(order))
         } else {
             find_first(&mut transaction, &order, &fingerprint).await?
@@ -82,14 +87,21 @@ impl Service {
 }
 
 /// The order that has the draft's `out_trade_no` already: the same content makes it a repeat, other content a conflict.
+/// A draft whose time is up can only be a repeat.
 async fn find_first(
     connection: &mut Connection,
     draft: &Order,
     fingerprint: &Fingerprint,
 ) -> Result<Created, CreateError> {
     let first = orders::find_by_out_trade_no(&mut *connection, draft.merchant_id, &draft.out_trade_no).await?;
-    // Orders are never deleted, so the row that stood in the way is there.
-    let first = first.ok_or_else(|| DbError::Unreadable("an order that was there a moment ago is gone".into()))?;
+    let Some(first) = first else {
+        return Err(if draft.is_overdue_from_the_start() {
+            CreateError::ExpiryPassed
+        } else {
+            // Orders are never deleted, so the row that stood in the way is there.
+            DbError::Unreadable("an order that was there a moment ago is gone".into()).into()
+        });
+    };
     if orders::was_created_by(&mut *connection, first.id, fingerprint).await? {
         Ok(Created::Already(Box::new(first)))
     } else {

@@ -1,4 +1,7 @@
 //! What a merchant reads: orders, lists, many statuses at once, an order's log. Always from the database, and only its own.
+//!
+//! Whatever is read is told to the hub, too: a merchant that has seen a version never finds an older one at the status
+//! endpoint of the same replica. That also covers a change whose commit went through while its confirmation was lost.
 
 use super::Service;
 use crate::db::order_events::LoggedEvent;
@@ -16,17 +19,23 @@ pub enum OrderName {
 
 impl Service {
     pub async fn find_order(&self, merchant: MerchantId, name: &OrderName) -> Result<Option<Order>, DbError> {
-        match name {
-            OrderName::Id(id) => self.reading(orders::find_of_merchant(&self.pool, merchant, *id)).await,
+        let order = match name {
+            OrderName::Id(id) => {
+                self.reading(orders::find_of_merchant(&self.pool, merchant, *id))
+                    .await?
+            }
             OrderName::OutTradeNo(number) => {
                 self.reading(orders::find_by_out_trade_no(&self.pool, merchant, number))
-                    .await
+                    .await?
             }
-        }
+        };
+        self.hub.publish_all(&order);
+        Ok(order)
     }
 
     pub async fn list_orders(&self, filter: &OrderFilter) -> Result<Page<Order>, DbError> {
         let rows = self.reading(orders::list(&self.pool, filter)).await?;
+        self.hub.publish_all(&rows);
         Ok(Page::of(rows, filter.limit))
     }
 
@@ -40,6 +49,7 @@ impl Service {
         let found = self
             .reading(orders::find_many(&self.pool, merchant, ids, numbers))
             .await?;
+        self.hub.publish_all(&found);
         let by_id = ids.iter().map(|id| found.iter().find(|order| order.id == *id));
         let by_number = numbers
             .iter()

@@ -191,6 +191,33 @@ fn shortened(wait: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::order::Order;
+    use crate::hub::Hub;
+
+    /// The moment between a request's look at the order and its registration, which no test through the port can hit at will.
+    #[tokio::test]
+    async fn a_change_between_the_look_and_the_registration_ends_the_wait_at_once() {
+        let (order, hub) = (Order::sample(), Hub::new(1));
+        let read = std::future::ready(Ok(Some(order.clone())));
+        let hot = hub.get_or_load(order.id, || read);
+        let hot = hot.await.expect("is read").expect("is there");
+        let seen = hot.snapshot().version;
+        hub.publish(&Order {
+            version: seen.next(),
+            ..order
+        });
+        let holds = Holds::new(&Settings {
+            max_held: 1,
+            max_held_per_order: 1,
+            drain_spread: Duration::ZERO,
+        });
+        let wait = holds.hold(&hot, Until::MovedFrom(seen), Duration::from_secs(50));
+        let (ending, snapshot) = tokio::time::timeout(Duration::from_secs(5), wait)
+            .await
+            .expect("is not held");
+        assert_eq!((ending, snapshot.version), (Ending::Woken, seen.next()));
+        assert_eq!(holds.held(), 0);
+    }
 
     #[test]
     fn a_wait_is_shortened_by_a_sixteenth_at_most_and_never_lengthened() {

@@ -1,9 +1,53 @@
 //! Tests through the real door: the real application on a real port, each test with a database of its own.
 #![allow(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout)]
+// Metrics are floating-point numbers that count; subtracting one `Instant` from a later one is what tests of time do.
+#![allow(clippy::float_cmp, clippy::unchecked_time_subtraction)]
 
+mod authentication;
+mod bad_fields;
+mod bad_json;
+mod bad_requests;
+mod body_transfers;
+mod cli;
+mod client_addresses;
+mod cors;
+mod creating;
+mod description;
+mod documents;
+mod drain;
+mod expiry;
+mod holds;
+mod hot_orders;
+mod house;
+mod idempotency_keys;
+mod junk;
+mod listing;
+mod log_lines;
+mod long_poll;
+mod long_poll_time;
+mod many_statuses;
+mod metadata;
+mod order_log;
+mod order_paths;
+mod outage;
+mod pace;
+mod poll_metrics;
 mod polling;
+mod preconditions;
 mod private_postgres;
+mod process;
+mod rate_limits;
+mod reading;
+mod refusals;
 mod replicas;
+mod report_preconditions;
 mod reporting_faults;
+mod reports;
+mod reports_at_once;
 mod retention;
+mod status_document;
 mod support;
+mod tenancy;
+mod transitions;
+mod unreadable_rows;
+mod wake_ups;

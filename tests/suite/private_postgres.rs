@@ -1,6 +1,6 @@
 //! The embedded default, with real `initdb` and `pg_ctl`, in directories of its own.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -9,54 +9,9 @@ use std::process::{Child, Command};
 use std::thread;
 
 use payquery::private_postgres::{PrivatePostgres, PrivatePostgresError, Settings, find_binaries};
-use rustix::process::{Pid, Signal, geteuid, getsid, kill_process};
+use rustix::process::{Signal, geteuid, getsid, kill_process};
 
-/// A directory that the server's account can enter, and which leaves no server behind however a test ends.
-struct Place {
-    directory: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let directory = tempfile::tempdir_in(fs::canonicalize("/tmp").unwrap()).unwrap();
-        fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
-        Self { directory }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Settings for a base directory in here. The data of tests need not survive a power cut.
-    fn settings(&self, name: &str) -> Settings {
-        Settings {
-            server_options: vec!["fsync=off".to_owned()],
-            ..Settings::new(Some(self.path(name)))
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        for entry in fs::read_dir(self.directory.path()).into_iter().flatten().flatten() {
-            let base = entry.path();
-            if base.join("data/postmaster.pid").exists() {
-                let _ = kill_process(postmaster(&base), Signal::QUIT);
-                wait_for_the_last_process(&base);
-            }
-        }
-    }
-}
-
-/// The log is locked by every process of the server.
-fn wait_for_the_last_process(base: &Path) {
-    File::open(base.join("postgres.log")).unwrap().lock().unwrap();
-}
-
-fn postmaster(base: &Path) -> Pid {
-    let text = fs::read_to_string(base.join("data/postmaster.pid")).unwrap();
-    Pid::from_raw(text.lines().next().unwrap().parse().unwrap()).unwrap()
-}
+use crate::support::{Place, is_running, postmaster};
 
 fn ask(url: &str, sql: &str) -> String {
     let psql = find_binaries().unwrap().directory().join("psql");
@@ -66,10 +21,6 @@ fn ask(url: &str, sql: &str) -> String {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn is_running(base: &Path) -> bool {
-    base.join("data/postmaster.pid").exists()
 }
 
 /// Whom the server runs as.

@@ -4,13 +4,20 @@
 mod app;
 mod client;
 mod database;
+mod exchange;
+mod gate;
+pub mod merchant;
 mod metrics;
+mod place;
 mod process;
 mod raw;
+pub mod schema;
 
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
 pub use database::TestDatabase;
+pub use gate::Gate;
+pub use place::{Place, is_running, postmaster};
 pub use process::Process;
 pub use raw::RawConnection;
 

@@ -15,7 +15,7 @@ use payquery::telemetry;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use super::TestDatabase;
+use super::{Process, TestDatabase};
 
 /// A running application and its database.
 #[derive(Debug)]
@@ -45,7 +45,25 @@ impl AppBuilder {
     }
 
     pub async fn spawn(self) -> App {
-        App::start(Arc::new(TestDatabase::create().await), self.flags, None).await
+        self.spawn_over(Arc::new(TestDatabase::create().await)).await
+    }
+
+    /// Over a database that is there already; `--database-url` may lead to it by another way.
+    pub async fn spawn_over(self, database: Arc<TestDatabase>) -> App {
+        App::start(database, self.flags, None).await
+    }
+
+    /// The same as a process of its own, for what a whole process has: its load, its logs, its signals. The `App` talks to it
+    /// and does not stop it.
+    pub async fn spawn_process(self) -> (Process, App) {
+        let database = Arc::new(TestDatabase::create().await);
+        let defaults = other_defaults(&self.flags).filter(|default| !default.starts_with("--addr"));
+        let flags: Vec<&str> = defaults.chain(self.flags.iter().map(|flag| &**flag)).collect();
+        let process = Process::serve(&database.url, &flags);
+        let address = process.address().parse().unwrap();
+        let mut app = App::at(address, database, Vec::new());
+        app.api_key = app.key_of("acme").await;
+        (process, app)
     }
 }
 
@@ -108,35 +126,39 @@ impl App {
             telemetry::LogFormat::Text,
         )
         .unwrap();
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let args = parse_flags(&database, &flags);
         let stop = CancellationToken::new();
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn({
             let stop = stop.clone();
-            move || run(args, &tell, stop)
+            move || run(&args, &tell, stop)
         });
         let address = tokio::task::spawn_blocking(move || told.recv())
             .await
             .unwrap()
             .expect("the application starts");
-        let pool = PgPool::connect_lazy(&database.url).unwrap();
-        let http = reqwest::Client::builder().pool_max_idle_per_host(64).build().unwrap();
-        let mut app = Self {
-            address,
-            database,
-            pool,
-            api_key: String::new(),
-            http,
-            flags,
-            stop,
-            thread: Some(thread),
-        };
+        let mut app = Self::at(address, database, flags);
+        (app.stop, app.thread) = (stop, Some(thread));
         app.api_key = match api_key {
             Some(key) => key,
             None => app.key_of("acme").await,
         };
         app
+    }
+
+    /// What talks to an application at that address; the application itself and the API key are the caller's to add.
+    fn at(address: SocketAddr, database: Arc<TestDatabase>, flags: Vec<String>) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self {
+            address,
+            pool: PgPool::connect_lazy(&database.url).unwrap(),
+            database,
+            api_key: String::new(),
+            http: reqwest::Client::builder().pool_max_idle_per_host(64).build().unwrap(),
+            flags,
+            stop: CancellationToken::new(),
+            thread: None,
+        }
     }
 }
 
@@ -160,16 +182,22 @@ const DEFAULTS: [&str; 8] = [
     "--addr=127.0.0.1:0",
 ];
 
-fn parse_flags(database: &TestDatabase, flags: &[String]) -> ServeArgs {
-    let url = format!("--database-url={}", database.url);
-    let defaults = DEFAULTS.into_iter().filter(|default| {
+/// The defaults that none of the flags replaces.
+fn other_defaults(flags: &[String]) -> impl Iterator<Item = &str> {
+    DEFAULTS.into_iter().filter(|default| {
         let name = default.split('=').next().unwrap();
         !flags.iter().any(|flag| flag.split('=').next() == Some(name))
-    });
+    })
+}
+
+fn parse_flags(database: &TestDatabase, flags: &[String]) -> ServeArgs {
+    let url = format!("--database-url={}", database.url);
+    // A flag may lead to the database by another way.
+    let url = Some(url).filter(|_| !flags.iter().any(|flag| flag.starts_with("--database-url=")));
+    let defaults = other_defaults(flags).chain(url.as_deref());
     let typed = ["payquery", "serve"]
         .into_iter()
         .chain(defaults)
-        .chain([url.as_str()])
         .chain(flags.iter().map(|f| &**f));
     match Cli::try_parse_from(typed).unwrap().command() {
         Command::Serve(args) => *args,
@@ -177,7 +205,7 @@ fn parse_flags(database: &TestDatabase, flags: &[String]) -> ServeArgs {
     }
 }
 
-fn run(args: ServeArgs, tell: &mpsc::Sender<SocketAddr>, stop: CancellationToken) {
+fn run(args: &ServeArgs, tell: &mpsc::Sender<SocketAddr>, stop: CancellationToken) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -186,7 +214,7 @@ fn run(args: ServeArgs, tell: &mpsc::Sender<SocketAddr>, stop: CancellationToken
     runtime.block_on(async {
         let database = Database::open(&args.database).await.unwrap();
         let listener = TcpListener::bind(args.addr).unwrap();
-        let application = Application::build(&args, &database, listener).await.unwrap();
+        let application = Application::build(args, &database, listener).await.unwrap();
         tell.send(application.address).unwrap();
         application.run_until(stop).await.unwrap();
         database.close().await.unwrap();

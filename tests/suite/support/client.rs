@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -94,6 +95,10 @@ impl Order {
             out_trade_no: text("out_trade_no"),
         }
     }
+
+    pub fn status_path(&self) -> String {
+        format!("/v1/orders/{}/status", self.id)
+    }
 }
 
 /// A payer's request for a status, to be made more precise and sent.
@@ -164,20 +169,47 @@ impl App {
 
     /// A payer's request for the order's status.
     pub fn ask(&self, order: &Order) -> Asking {
+        self.ask_with(order, &order.secret)
+    }
+
+    /// The same with another token than the order's client secret.
+    pub fn ask_with(&self, order: &Order, token: &str) -> Asking {
+        Asking(self.ask_without_credentials(order).0.bearer_auth(token))
+    }
+
+    pub fn ask_without_credentials(&self, order: &Order) -> Asking {
+        Asking(self.http.get(self.url(&order.status_path())))
+    }
+
+    /// HEAD instead of GET.
+    pub fn ask_head(&self, order: &Order) -> Asking {
         Asking(
             self.http
-                .get(self.url(&format!("/v1/orders/{}/status", order.id)))
+                .head(self.url(&order.status_path()))
                 .bearer_auth(&order.secret),
         )
     }
 
     /// Reports a status; the answer must be 200.
     pub async fn report(&self, order: &Order, status: &str) -> Value {
-        let answer = self
-            .put(&format!("/v1/orders/{}/status", order.id), &json!({ "status": status }))
-            .await;
+        let answer = self.put(&order.status_path(), &json!({ "status": status })).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
+    }
+
+    /// Sends a report on its way: the answer is awaited later.
+    pub fn spawn_report(&self, order: &Order, status: &str) -> tokio::task::JoinHandle<Answer> {
+        let report = self.merchant(Method::PUT, &order.status_path());
+        tokio::spawn(Answer::to(report.json(&json!({ "status": status }))))
+    }
+
+    /// Creates that many orders, several at a time.
+    pub async fn create_orders(&self, count: usize, fields: Value) -> Vec<Order> {
+        let creations = (0..count).map(|_| self.create_order_with(fields.clone()));
+        futures_util::stream::iter(creations)
+            .buffer_unordered(8)
+            .collect()
+            .await
     }
 
     /// The order's log.

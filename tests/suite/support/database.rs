@@ -45,10 +45,18 @@ impl TestDatabase {
     /// An empty database with today's schema.
     pub async fn create() -> Self {
         let template = template().await;
+        Self::create_from(&format!("template {template} strategy file_copy")).await
+    }
+
+    /// A database without a schema.
+    pub async fn create_empty() -> Self {
+        Self::create_from("").await
+    }
+
+    async fn create_from(options: &str) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
-        let mut admin = admin().await;
-        let create = format!("create database {name} template {template} strategy file_copy");
-        admin.execute(AssertSqlSafe(create)).await.unwrap();
+        let create = format!("create database {name} {options}");
+        admin().await.execute(AssertSqlSafe(create)).await.unwrap();
         Self {
             url: server().url_of(&name),
             name,
@@ -59,20 +67,25 @@ impl TestDatabase {
         PgConnection::connect(&self.url).await.unwrap()
     }
 
-    /// How often statements whose text has all of `words` ran in this database, by Postgres' own count.
-    pub async fn count_statements(&self, words: &[&str]) -> i64 {
+    /// The statements that ran in this database, and how often, by Postgres' own count.
+    pub async fn statements(&self) -> Vec<(String, i64)> {
         let mut connection = self.connect().await;
-        let rows: Vec<(String, i64)> = sqlx::query_as(
+        sqlx::query_as(
             "select query, calls from pg_stat_statements s join pg_database d on d.oid = s.dbid
              where d.datname = current_database() and query not like '%pg_stat_statements%'",
         )
         .fetch_all(&mut connection)
         .await
-        .unwrap();
-        rows.iter()
-            .filter(|(query, _)| words.iter().all(|word| query.contains(word)))
-            .map(|(_, calls)| calls)
-            .sum()
+        .unwrap()
+    }
+
+    /// How often statements whose text has all of `words` ran.
+    pub async fn count_statements(&self, words: &[&str]) -> i64 {
+        let statements = self.statements().await;
+        let counted = statements
+            .iter()
+            .filter(|(query, _)| words.iter().all(|word| query.contains(word)));
+        counted.map(|(_, calls)| calls).sum()
     }
 
     /// Reads of single orders by id: what a poll of a cold order costs.

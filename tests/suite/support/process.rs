@@ -1,8 +1,9 @@
 //! The real binary as a process of its own, for signals, logs and command lines.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,8 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    log: Arc<Mutex<String>>,
-    address: mpsc::Receiver<String>,
+    log: Stream,
+    output: Stream,
 }
 
 impl Process {
@@ -28,39 +29,39 @@ impl Process {
 
     /// Starts `payquery serve` on a free port.
     pub fn serve(database_url: &str, flags: &[&str]) -> Self {
-        let mut command = Self::command(&["serve", "--addr=127.0.0.1:0"]);
-        command.args(flags).env("DATABASE_URL", database_url);
+        let mut command = Self::command(&["serve"]);
+        command
+            .args(flags)
+            .env("DATABASE_URL", database_url)
+            .env("PAYQUERY_ADDR", "127.0.0.1:0");
         Self::spawn(command)
     }
 
-    /// Starts the command and keeps what it writes to standard error.
+    /// Starts the command and keeps what it writes.
     pub fn spawn(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (tell, address) = mpsc::channel();
-        let (lines, kept) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
-        std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                if let Some((_, rest)) = line.split_once("listening on http://") {
-                    let _ = tell.send(rest.split([' ', '"']).next().unwrap().to_owned());
-                }
-                let mut log = kept.lock().unwrap();
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-        Self { child, log, address }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self {
+            log: Stream::keep(child.stderr.take().unwrap()),
+            output: Stream::keep(child.stdout.take().unwrap()),
+            child,
+        }
     }
 
     /// The address it listens on, once it does.
     pub fn address(&self) -> String {
-        self.address
-            .recv_timeout(Duration::from_secs(30))
-            .unwrap_or_else(|_| panic!("does not listen within 30 s:\n{}", self.log()))
+        let log = self.log.wait_for("listening on http://");
+        let (_, rest) = log.split_once("listening on http://").unwrap();
+        rest.split([' ', '"', '\n']).next().unwrap().to_owned()
     }
 
+    /// What it wrote to standard error so far.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
+        self.log.text()
+    }
+
+    /// What it wrote to standard output, once that contains `text`.
+    pub fn wait_for_output(&self, text: &str) -> String {
+        self.output.wait_for(text)
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -72,22 +73,21 @@ impl Process {
     pub fn wait(&mut self) -> (Option<i32>, Duration) {
         let start = Instant::now();
         let status = self.child.wait().unwrap();
-        (status.code(), start.elapsed())
+        let took = start.elapsed();
+        self.log.wait_for_end();
+        self.output.wait_for_end();
+        (status.code(), took)
+    }
+
+    /// Waits for its end: exit code, standard output, standard error.
+    pub fn finish(mut self) -> (Option<i32>, String, String) {
+        let (code, _) = self.wait();
+        (code, self.output.text(), self.log.text())
     }
 
     /// Runs a command to its end: exit code, standard output, standard error.
-    pub fn run(mut command: Command) -> (Option<i32>, String, String) {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut errors = child.stderr.take().unwrap();
-        let reader = std::thread::spawn(move || {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).unwrap();
-            text
-        });
-        let mut output = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
-        let status = child.wait().unwrap();
-        (status.code(), output, reader.join().unwrap())
+    pub fn run(command: Command) -> (Option<i32>, String, String) {
+        Self::spawn(command).finish()
     }
 }
 
@@ -95,5 +95,56 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a process writes, kept line by line as it comes.
+#[derive(Debug)]
+struct Stream {
+    kept: Arc<Kept>,
+    reader: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    text: Mutex<String>,
+    grown: Condvar,
+}
+
+impl Stream {
+    fn keep(source: impl Read + Send + 'static) -> Self {
+        let kept = Arc::new(Kept::default());
+        let reader = std::thread::spawn({
+            let kept = Arc::clone(&kept);
+            move || {
+                for line in BufReader::new(source).lines().map_while(Result::ok) {
+                    kept.text.lock().unwrap().extend([&*line, "\n"]);
+                    kept.grown.notify_all();
+                }
+            }
+        });
+        Self {
+            kept,
+            reader: Some(reader),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.kept.text.lock().unwrap().clone()
+    }
+
+    fn wait_for(&self, part: &str) -> String {
+        let text = self.kept.text.lock().unwrap();
+        let patience = Duration::from_secs(30);
+        let missing = |text: &mut String| !text.contains(part);
+        let (text, outcome) = self.kept.grown.wait_timeout_while(text, patience, missing).unwrap();
+        assert!(!outcome.timed_out(), "not within 30 s: {part:?} in:\n{text}");
+        text.clone()
+    }
+
+    fn wait_for_end(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
     }
 }

@@ -1,0 +1,164 @@
+#!/usr/bin/env bash
+# One order from its creation to its log, with the real program and a private Postgres in an empty directory.
+#
+# Run it with `make walkthrough`, or with a payquery of your own: PAYQUERY_BIN=/path/to/payquery examples/walkthrough.sh
+# It needs bash, curl, jq and an installed PostgreSQL, prints each step, and fails if anything is not as it should be.
+set -euo pipefail
+
+payquery=${PAYQUERY_BIN:-payquery}
+place=$(mktemp -d /tmp/payquery-walkthrough.XXXXXX)
+chmod 755 "$place" # run as root, the server has an account of its own, which must be able to enter
+service=""
+held=""
+
+main() {
+  start_service
+  create_order
+  poll_twice
+  hold_and_report
+  show_rejection
+  read_log
+  echo
+  echo "walkthrough: all as it should be"
+}
+
+start_service() {
+  step "Start payquery in an empty directory"
+  # Nothing of this shell's own settings, and a port that nobody else has.
+  local name
+  for name in DATABASE_URL $(compgen -e PAYQUERY_); do
+    unset "$name"
+  done
+  export PAYQUERY_DATA_DIR=$place/data PAYQUERY_ADDR=127.0.0.1:0
+  "$payquery" serve >"$place/out" 2>"$place/log" &
+  service=$!
+  wait_for "payquery listens" listening
+  url=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$place/log")
+  key=$("$payquery" key create --merchant walkthrough --json | jq -r .api_key)
+  echo "it listens on $url; its first merchant has a key"
+}
+
+create_order() {
+  step "The merchant's backend creates an order of 10.00 CNY"
+  ask "$key" /v1/orders -H 'Content-Type: application/json' \
+    -d '{"out_trade_no":"walk-1","amount":1000,"currency":"CNY"}'
+  expect_status 201
+  expect .status pending
+  expect .version 1
+  id=$(jq -r .id "$place/body")
+  secret=$(jq -r .client_secret "$place/body") # goes to the payer's screen
+}
+
+poll_twice() {
+  step "The payer's screen asks: nothing yet"
+  ask "$secret" "/v1/orders/$id/status"
+  expect_status 200
+  expect .final false
+  expect_header etag '"1"'
+  step "It asks again with what it knows: nothing new, and no body"
+  ask "$secret" "/v1/orders/$id/status" -H 'If-None-Match: "1"'
+  expect_status 304
+  expect_header x-poll-interval 2 # seconds, set by the server
+}
+
+hold_and_report() {
+  step "It asks once more and is held: up to 25 s, or until something happens"
+  (
+    curl -sS -o "$place/held" -w '%{http_code}' -H "Authorization: Bearer $secret" -H 'If-None-Match: "1"' \
+      "$url/v1/orders/$id/status?wait=25" >"$place/held.status"
+    now_ms >"$place/held.at"
+  ) &
+  held=$!
+  wait_for "the request is held" is_held
+  step "The payment has come: the backend reports it"
+  ask "$key" "/v1/orders/$id/status" -X PUT -H 'Content-Type: application/json' \
+    -d '{"trade_state":"SUCCESS","transaction_id":"4200001234202611200000000000","amount":1000}'
+  local reported
+  reported=$(now_ms)
+  expect_status 200
+  wait "$held"
+  held=""
+  check "the held request was answered with" 200 "$(cat "$place/held.status")"
+  check "its status" succeeded "$(jq -r .status "$place/held")"
+  check "its version" 2 "$(jq -r .version "$place/held")"
+  local delay=$(($(cat "$place/held.at") - reported))
+  ((delay < 1000)) || fail "the held request was woken $delay ms after the report was answered"
+  echo "the held request was answered within a second of the report ($delay ms after the report's own answer)"
+}
+
+show_rejection() {
+  step "A mistaken report: what was paid cannot fail any more"
+  ask "$key" "/v1/orders/$id/status" -X PUT -H 'Content-Type: application/json' -d '{"status":"failed"}'
+  expect_status 409
+  expect .code illegal_transition
+}
+
+read_log() {
+  step "The order's log has all of it, the rejected report too"
+  ask "$key" "/v1/orders/$id/events"
+  expect_status 200
+  local steps
+  steps=$(jq -r '.data[] | "\(.type) \(.from // "-") \(.to) \(.accepted)"' "$place/body")
+  check "the log" "order.created - pending true
+order.succeeded pending succeeded true
+order.rejected succeeded failed false" "$steps"
+  echo "$steps"
+}
+
+# ask CREDENTIAL PATH CURL-ARGUMENTS... keeps the answer: head, body, status.
+ask() {
+  : >"$place/body"
+  curl -sS --max-time 10 -D "$place/head" -o "$place/body" -H "Authorization: Bearer $1" "$url$2" "${@:3}"
+  status=$(sed -n '1s|HTTP/1.1 \([0-9]*\).*|\1|p' "$place/head")
+  echo "$status $(cat "$place/body")"
+}
+
+step() { printf '\n-- %s\n' "$*"; }
+expect_status() { check "the status code" "$1" "$status"; }
+expect() { check "$1" "$2" "$(jq -r "$1" "$place/body")"; }
+expect_header() { check "$1" "$2" "$(tr -d '\r' <"$place/head" | sed -n "s/^$1: //p")"; }
+
+# check WHAT EXPECTED FOUND
+check() { [[ $3 == "$2" ]] || fail "$1 is $3 and should be $2"; }
+
+listening() { grep -q 'listening on' "$place/log"; }
+is_held() { curl -sS "$url/metrics" | grep '^payquery_held_requests 1$' >/dev/null; }
+
+# wait_for WHAT COMMAND: asks every tenth of a second, for half a minute.
+wait_for() {
+  for _ in {1..300}; do
+    if "$2"; then return; fi
+    kill -0 "$service" 2>/dev/null || fail "payquery has ended"
+    sleep 0.1
+  done
+  fail "not within 30 s: $1"
+}
+
+# Milliseconds. Not from `date`, which knows none on macOS.
+now_ms() { jq -n 'now * 1000 | floor'; }
+
+fail() {
+  echo "walkthrough: $*" >&2
+  exit 1
+}
+
+finish() {
+  local code=$?
+  trap - EXIT INT TERM
+  if [[ -n $held ]]; then kill "$held" 2>/dev/null || true; fi
+  if [[ -n $service ]]; then
+    kill -TERM "$service" 2>/dev/null || true # stops its Postgres, too
+    wait "$service" || true
+  fi
+  if [[ $code -ne 0 ]]; then
+    echo "payquery's log ends with:" >&2
+    tail -n 20 "$place/log" >&2 || true
+    echo "walkthrough: FAILED" >&2
+  fi
+  rm -rf "$place"
+  exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+main
