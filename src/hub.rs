@@ -169,22 +169,34 @@ impl Hub {
         self.shards.iter().flat_map(|shard| shard.lock().ids()).collect()
     }
 
-    /// Reads a hot order again. Of many who ask at once one reads, and the others take what it found.
+    /// Reads a hot order again. Of many who ask at once one reads, and the others take what it found; so too when it found that
+    /// the database does not answer, or they would stand in line for a failure each.
     pub async fn refresh<R>(&self, hot: &HotOrder, read: impl FnOnce() -> R) -> Result<(), DbError>
     where
         R: Future<Output = Result<Option<Order>, DbError>>,
     {
         let asked_at = Instant::now();
-        let mut read_at = hot.read_at.lock().await;
-        if *read_at >= asked_at {
+        let mut last = hot.last_reading.lock().await;
+        if last.began_at >= asked_at {
             return Ok(());
         }
-        let now = Instant::now();
-        if let Some(order) = read().await? {
-            self.publish(&order);
+        if last.failed_at.is_some_and(|failed_at| failed_at >= asked_at) {
+            return Err(DbError::Unavailable(sqlx::Error::PoolTimedOut));
         }
-        *read_at = now;
-        Ok(())
+        let began_at = Instant::now();
+        match read().await {
+            Ok(order) => {
+                if let Some(order) = order {
+                    self.publish(&order);
+                }
+                last.began_at = began_at;
+                Ok(())
+            }
+            Err(error) => {
+                last.failed_at = Some(Instant::now());
+                Err(error)
+            }
+        }
     }
 
     /// How many orders are hot.

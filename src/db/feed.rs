@@ -89,14 +89,21 @@ pub struct Listener(PgListener);
 /// How long the line may be silent before it is checked. A connection that fell into a black hole says nothing, ever.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Listener {
     /// Listens at `url`, which must lead to the server itself: behind a transaction pooler nobody hears anything.
     pub async fn connect(url: &str) -> Result<Self, DbError> {
-        let mut listener = PgListener::connect(url).await?;
-        listener.eager_reconnect(false);
-        listener.listen(CHANNEL).await?;
-        Ok(Self(listener))
+        let connect = async {
+            let mut listener = PgListener::connect(url).await?;
+            listener.eager_reconnect(false);
+            listener.listen(CHANNEL).await?;
+            Ok(Self(listener))
+        };
+        // A line into a black hole may connect and never say another word.
+        timeout(CONNECT_TIMEOUT, connect)
+            .await
+            .unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
     /// Ends when the bell rang, or when the line was found in order after a silence. An error means that the line is dead:

@@ -78,6 +78,12 @@ impl FeedHealth {
         }
     }
 
+    /// Somebody else asked the database and got no answer, while the feed was still waiting for its own. Counts until a step
+    /// succeeds.
+    pub fn read_failed(&self, error: &DbError) {
+        self.step_failed(error);
+    }
+
     pub(super) fn step_failed(&self, error: &DbError) {
         if !self.failing.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "the feed cannot read; what is in memory goes on being told");

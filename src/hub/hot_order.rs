@@ -18,8 +18,17 @@ pub struct HotOrder {
     pub client_secret: ClientSecret,
     latest: watch::Sender<Arc<Snapshot>>,
     held: AtomicUsize,
-    /// When the last reading of it from the database began; locked while one is under way.
-    pub(super) read_at: Mutex<Instant>,
+    /// Locked while it is being read again.
+    pub(super) last_reading: Mutex<Reading>,
+}
+
+/// Readings of a hot order from the database.
+#[derive(Debug)]
+pub(super) struct Reading {
+    /// When the last one that succeeded began: it found all that was committed before.
+    pub(super) began_at: Instant,
+    /// When the last one that failed had failed.
+    pub(super) failed_at: Option<Instant>,
 }
 
 impl HotOrder {
@@ -30,7 +39,10 @@ impl HotOrder {
             client_secret: order.client_secret.clone(),
             latest: watch::Sender::new(Arc::new(snapshot)),
             held: AtomicUsize::new(0),
-            read_at: Mutex::new(Instant::now()),
+            last_reading: Mutex::new(Reading {
+                began_at: Instant::now(),
+                failed_at: None,
+            }),
         }
     }
 

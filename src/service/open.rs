@@ -1,12 +1,19 @@
 //! Opening an order for whoever may see its status, and making sure that what is shown is not older than it must be.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::Service;
 use crate::db::{DbError, orders};
 use crate::domain::order::{MerchantId, OrderId, Version};
 use crate::feed::Trust;
 use crate::hub::HotOrder;
+
+/// How long a poll waits for one row before the database counts as away. A server that was frozen, or whose host is gone, says
+/// nothing; the feed needs seconds to be sure of that, and the payers' screens would stand still as long.
+const REFRESH_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Service {
     /// The order that a client secret opens; None alike for a wrong secret and for an order that isn't there.
@@ -54,9 +61,11 @@ impl Service {
             return Ok(());
         }
         let read = || self.reading(orders::find(&self.pool, hot.id));
-        match self.hub.refresh(hot, read).await {
-            Err(error) if outdated() => Err(error),
-            _ => Ok(()),
-        }
+        let refreshed = timeout(REFRESH_PATIENCE, self.hub.refresh(hot, read)).await;
+        let refreshed = refreshed.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)));
+        let Err(error) = refreshed else { return Ok(()) };
+        // The next polls need not find out for themselves.
+        self.feed_health.read_failed(&error);
+        if outdated() { Err(error) } else { Ok(()) }
     }
 }

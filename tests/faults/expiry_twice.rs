@@ -1,0 +1,75 @@
+//! Two replicas expire the same thousand orders at the same moment: each is closed once, and its waiters are told.
+
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::lab::{OwnPostgres, Verdict, World};
+
+const ORDERS: usize = 1000;
+/// Time enough to create them and to wait at both replicas.
+const AHEAD: Duration = Duration::from_secs(9);
+/// "Within about a second" of its time, for a thousand at once.
+const BOUND: Duration = Duration::from_secs(2);
+
+pub async fn run(postgres: &OwnPostgres) -> Verdict {
+    let world = World::of(postgres, "expiry_twice", 2).await;
+    let expires_at = SystemTime::now() + AHEAD;
+    let text = DateTime::<Utc>::from(expires_at).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let orders = world.create_orders_with(ORDERS, json!({ "expires_at": text })).await;
+    let mut waiters = JoinSet::new();
+    for (number, order) in orders.iter().enumerate() {
+        let (mut payer, door) = (world.payer(order), world.door(number % 2));
+        waiters.spawn(async move { (payer.hold_until_final(door, 55).await, SystemTime::now(), payer) });
+    }
+    for replica in 0..2 {
+        world.wait_for_held(replica, ORDERS / 2).await;
+    }
+    let in_time = SystemTime::now() < expires_at;
+    let mut told = 0;
+    while let Some(Ok((answer, at, payer))) = waiters.join_next().await {
+        match (&answer, at.duration_since(expires_at)) {
+            (Ok(answer), Ok(late)) if answer.text("reason") == "expired" && answer.version == Some(2) => {
+                told += 1;
+                world.judge.late(late);
+            }
+            _ => world.judge.wrong(format!("{}: {answer:?} at {at:?}", payer.order.id)),
+        }
+    }
+    if !in_time {
+        world.judge.wrong("the waiters were not in place in time".into());
+    }
+    let events: i64 =
+        sqlx::query_scalar("select count(*) from order_events where kind = 'order.closed' and source = 'expiry'")
+            .fetch_one(&world.pool)
+            .await
+            .expect("events are counted");
+    if usize::try_from(events) != Ok(ORDERS) {
+        world
+            .judge
+            .wrong(format!("{events} events of closing for {ORDERS} orders"));
+    }
+    let shares = [expired_by(&world, 0).await, expired_by(&world, 1).await];
+    if shares.contains(&0) || shares[0] + shares[1] != ORDERS {
+        world
+            .judge
+            .wrong(format!("the replicas count {shares:?} expired orders"));
+    }
+    world.judge.audit(&world.pool).await;
+    let done = format!(
+        "two replicas, {ORDERS} orders with one deadline: {events} events of closing ({} and {}), {told} waiters told",
+        shares[0], shares[1],
+    );
+    world.judge.verdict(done, BOUND)
+}
+
+async fn expired_by(world: &World, replica: usize) -> usize {
+    let counted = world
+        .merchant
+        .http
+        .metric(world.door(replica), "payquery_orders_expired_total")
+        .await;
+    counted.to_string().parse().expect("a whole number")
+}
