@@ -144,7 +144,7 @@ pub(super) fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, ApiErr
     let Some(value) = request.headers().get(AUTHORIZATION) else {
         return Ok(None);
     };
-    let text = value.to_str().map_err(|_| WRONG_SCHEME)?.trim();
+    let text = value.to_str().map_err(|_| WRONG_SCHEME)?;
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     match (scheme.eq_ignore_ascii_case("bearer"), token.trim()) {
         (false, _) => Err(WRONG_SCHEME),

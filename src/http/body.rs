@@ -6,8 +6,9 @@ use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{Either, LocalBoxFuture, select};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::auth::Merchant;
 use super::error::ApiError;
@@ -32,13 +33,15 @@ impl<T: DeserializeOwned> FromRequest for MerchantJson<T> {
         let merchant = Merchant::from_request(request, payload);
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
-            let Merchant(merchant) = merchant.await?;
+            // Together, so that a body that breaks off is seen while the key is being looked up; the key's answer counts first.
+            let (Merchant(merchant), bytes) = match select(merchant, Box::pin(timeout(BODY_TIMEOUT, bytes))).await {
+                Either::Left((merchant, bytes)) => (merchant?, bytes.await),
+                Either::Right((bytes, merchant)) => (merchant.await?, bytes),
+            };
             if !is_json {
                 return Err(ApiError::UnsupportedMediaType.into());
             }
-            let bytes = tokio::time::timeout(BODY_TIMEOUT, bytes)
-                .await
-                .map_err(|_| ApiError::BodyTooSlow)?;
+            let bytes = bytes.map_err(|_| ApiError::BodyTooSlow)?;
             let bytes = bytes.map_err(|error| explain_payload(&error))?;
             Ok(Self {
                 merchant,
