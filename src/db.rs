@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::PgPool;
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 /// The connections that everything shares.
@@ -102,7 +103,12 @@ async fn make_commits_durable(connection: &mut sqlx::PgConnection) -> sqlx::Resu
 }
 
 /// The schema's history. Landed files are never rewritten.
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+static MIGRATIONS: Migrator = Migrator {
+    // A schema that is newer than this program is one that it can work with: changes that an older version could not bear
+    // come a version later. So replicas of both versions may be started while they are exchanged, or the new one taken back.
+    ignore_missing: true,
+    ..sqlx::migrate!()
+};
 
 /// Brings the schema up to date. Safe to run from several replicas at once: they take turns.
 pub async fn migrate(pool: &Pool) -> Result<(), sqlx::migrate::MigrateError> {

@@ -12,7 +12,7 @@ FLEET=$(mktemp -d "${TMPDIR:-/tmp}/payquery-replicas.XXXXXX")
 export FLEET
 # nginx is the only peer that they have.
 export PAYQUERY_TRUSTED_PROXIES=127.0.0.1
-# One for the pool of each, and room for the listeners: a Postgres as it is installed takes 100 connections.
+# A Postgres as it is installed takes 100 connections; the replicas share 80 of them, and each takes one more to listen.
 export PAYQUERY_DB_CONNECTIONS=${PAYQUERY_DB_CONNECTIONS:-$((80 / replicas > 16 ? 16 : 80 / replicas))}
 
 main() {

@@ -145,3 +145,19 @@ async fn a_change_whose_transaction_commits_long_after_later_ones_is_not_skipped
     )
     .await;
 }
+
+/// While replicas are exchanged for a newer version's, one of the old ones may have to start again.
+#[tokio::test]
+async fn a_replica_starts_over_a_schema_that_a_newer_version_has_moved_on() {
+    let one = App::spawn().await;
+    let order = one.create_order().await;
+    one.pool
+        .execute(
+            "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+             values (29990101000000, 'what only a newer version knows', true, '\\x00', 1)",
+        )
+        .await
+        .unwrap();
+    let other = one.another().await;
+    assert_eq!(other.ask(&order).send().await.version(), 1);
+}
