@@ -66,6 +66,10 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
 }
 
 async fn expired_by(world: &World, replica: usize) -> usize {
-    let counted = world.merchant.http.metric(world.door(replica), "payquery_orders_expired_total").await;
+    let counted = world
+        .merchant
+        .http
+        .metric(world.door(replica), "payquery_orders_expired_total")
+        .await;
     counted.to_string().parse().expect("a whole number")
 }

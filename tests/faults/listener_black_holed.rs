@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lab::{Forwarder, Launch, OwnPostgres, TICK, WITHIN_A_TICK, Times, Verdict, World, relay, relay_once};
+use crate::lab::{Forwarder, Launch, OwnPostgres, TICK, Times, Verdict, WITHIN_A_TICK, World, relay, relay_once};
 
 /// Long enough for the heartbeat to find the line dead (15 s), and for a next line to fall into the same hole.
 const HOLE: Duration = Duration::from_secs(18);

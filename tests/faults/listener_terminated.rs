@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::Executor as _;
 
-use crate::lab::{OwnPostgres, WITHIN_A_TICK, Times, Verdict, World, relay};
-
+use crate::lab::{OwnPostgres, Times, Verdict, WITHIN_A_TICK, World, relay};
 
 pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let world = World::of(postgres, "listener_terminated", 2).await;

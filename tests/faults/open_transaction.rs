@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, Executor as _};
 
-use crate::lab::{OwnPostgres, WITHIN_A_TICK, Times, Verdict, World, relay};
+use crate::lab::{OwnPostgres, Times, Verdict, WITHIN_A_TICK, World, relay};
 
 /// A hundred ticks: what waits for the transaction's end would be late by far.
 const OPEN: Duration = Duration::from_secs(20);

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::lab::{OwnPostgres, WITHIN_A_TICK, Verdict, World};
+use crate::lab::{OwnPostgres, Verdict, WITHIN_A_TICK, World};
 
 const WRITERS: usize = 64;
 const ORDERS_PER_WRITER: usize = 4;
