@@ -120,11 +120,10 @@ impl Judge {
     pub fn verdict(&self, done: String, bound: Duration) -> Verdict {
         let notes = self.0.lock().unwrap();
         Verdict {
-            done,
             lost: notes.lost.clone(),
             wrong: notes.wrong.clone(),
             late: notes.late.clone(),
-            bound,
+            ..Verdict::new(done, bound)
         }
     }
 }

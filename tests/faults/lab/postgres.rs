@@ -20,7 +20,10 @@ pub struct OwnPostgres {
 
 impl OwnPostgres {
     pub fn start() -> Self {
-        let base = PathBuf::from(format!("/tmp/payquery-faults-{}", std::process::id()));
+        Self::start_in(PathBuf::from(format!("/tmp/payquery-faults-{}", std::process::id())))
+    }
+
+    pub fn start_in(base: PathBuf) -> Self {
         let settings = Settings {
             keep_running: true, // it is stopped by hand, and not only by its last user
             server_options: ["max_connections=300", "log_connections=on", "fsync=on"]

@@ -15,21 +15,50 @@ pub struct Verdict {
     pub late: Times,
     /// The longest that `late` may be.
     pub bound: Duration,
+    /// Why it cannot be tried here. Then it counts neither way.
+    pub impossible: Option<&'static str>,
 }
 
 impl Verdict {
-    pub fn failed(reason: String) -> Self {
+    pub fn new(done: String, bound: Duration) -> Self {
         Self {
-            done: String::new(),
+            done,
+            bound,
             lost: Vec::new(),
-            wrong: vec![reason],
+            wrong: Vec::new(),
             late: Times::default(),
-            bound: Duration::ZERO,
+            impossible: None,
         }
     }
 
-    pub fn passed(&self) -> bool {
+    pub fn failed(reason: String) -> Self {
+        Self {
+            wrong: vec![reason],
+            ..Self::new(String::new(), Duration::ZERO)
+        }
+    }
+
+    pub fn impossible(reason: &'static str) -> Self {
+        Self {
+            impossible: Some(reason),
+            ..Self::new(String::new(), Duration::ZERO)
+        }
+    }
+
+    fn is_good(&self) -> bool {
         self.lost.is_empty() && self.wrong.is_empty() && self.late.max() <= self.bound && !self.late.0.is_empty()
+    }
+
+    fn word(&self) -> &'static str {
+        match (self.impossible, self.is_good()) {
+            (Some(_), _) => "not tried",
+            (None, true) => "passed",
+            (None, false) => "FAILED",
+        }
+    }
+
+    fn what(&self) -> &str {
+        self.impossible.unwrap_or(&self.done)
     }
 
     fn lateness(&self) -> String {
@@ -49,38 +78,28 @@ const EXAMPLES: usize = 8;
 
 impl Report {
     pub fn add(&mut self, fault: &'static str, verdict: Verdict) {
-        let word = if verdict.passed() { "passed" } else { "FAILED" };
-        println!("   {word}: {}; late {}", verdict.done, verdict.lateness());
+        println!("   {}: {}; late {}", verdict.word(), verdict.what(), verdict.lateness());
         for (kind, texts) in [("lost", &verdict.lost), ("wrong", &verdict.wrong)] {
-            texts
-                .iter()
-                .take(EXAMPLES)
-                .for_each(|text| println!("   {kind}: {text}"));
+            for text in texts.iter().take(EXAMPLES) {
+                println!("   {kind}: {text}");
+            }
         }
         self.rows.push((fault, verdict));
     }
 
-    pub fn failed(&self) -> usize {
-        self.rows.iter().filter(|(_, verdict)| !verdict.passed()).count()
-    }
-
-    pub fn passed(&self) -> usize {
-        self.rows.len() - self.failed()
+    /// How many have that word for a verdict.
+    pub fn count(&self, word: &str) -> usize {
+        self.rows.iter().filter(|(_, verdict)| verdict.word() == word).count()
     }
 
     pub fn markdown(&self) -> String {
-        let mut text =
-            "| fault | what was done | lost | wrong | late: p99 / max (bound) | verdict |\n|---|---|---|---|---|---|\n"
-                .to_owned();
+        let mut text = String::from(
+            "| fault | what was done | lost | wrong | late: p99 / max (bound) | verdict |\n|---|---|---|---|---|---|\n",
+        );
         for (fault, verdict) in &self.rows {
-            let word = if verdict.passed() { "passed" } else { "**failed**" };
-            let (lost, wrong) = (verdict.lost.len(), verdict.wrong.len());
-            let _ = writeln!(
-                text,
-                "| {fault} | {} | {lost} | {wrong} | {} | {word} |",
-                verdict.done,
-                verdict.lateness()
-            );
+            let (what, lost, wrong) = (verdict.what(), verdict.lost.len(), verdict.wrong.len());
+            let (lateness, word) = (verdict.lateness(), verdict.word());
+            let _ = writeln!(text, "| {fault} | {what} | {lost} | {wrong} | {lateness} | {word} |");
         }
         text
     }

@@ -206,19 +206,23 @@ impl Driver {
         let mut payer = self.orders[place].payers[0].clone();
         payer.seen = model.lock().unwrap().version;
         let limit = due + BOUND;
+        let mut told = Vec::new();
         let (version, at) = loop {
-            match payer.hold_until_final(self.any_door(), 2).await {
+            let door = self.any_door();
+            match payer.hold_until_final(door, 2).await {
                 Ok(answer) if answer.text("reason") == "expired" => break (answer.version, Instant::now()),
                 _ if Instant::now() > limit => break (None, limit),
-                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+                answer => told.push((door.number, answer)),
             }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         };
         let mut model = model.lock().unwrap();
         // Its deadline is a whole millisecond, which may have begun before it was asked for.
         if version != Some(model.version + 1) || at + Duration::from_millis(1) < due {
-            self.merchant
-                .judge
-                .wrong(format!("{model:?} became version {version:?} at {at:?}"));
+            let late = at.saturating_duration_since(due);
+            self.merchant.judge.wrong(format!(
+                "{model:?} became {version:?} {late:?} after its time; told before: {told:?}"
+            ));
         }
         model.move_to("closed");
         self.counts.expired += 1;
