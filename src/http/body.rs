@@ -33,9 +33,11 @@ impl<T: DeserializeOwned> FromRequest for MerchantJson<T> {
         let merchant = Merchant::from_request(request, payload);
         let bytes = web::Bytes::from_request(request, payload);
         Box::pin(async move {
-            // Together, so that a body that breaks off is seen while the key is being looked up; the key's answer counts first.
+            // Together, since a body may break off while the key is being looked up; the key's answer counts first.
             let (Merchant(merchant), bytes) = match select(merchant, Box::pin(timeout(BODY_TIMEOUT, bytes))).await {
                 Either::Left((merchant, bytes)) => (merchant?, bytes.await),
+                // A transfer that broke takes the connection with it: what is not answered now is never answered.
+                Either::Right((Ok(Err(error)), _)) => return Err(explain_payload(&error).into()),
                 Either::Right((bytes, merchant)) => (merchant.await?, bytes),
             };
             if !is_json {
