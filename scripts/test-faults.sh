@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-scripts/require.sh cargo cc postgres
+export PATH=$PATH:/usr/sbin # where Debian has nginx
+scripts/require.sh cargo cc postgres nginx
 if [[ $(uname) == Linux ]]; then
   scripts/require.sh faketime # another clock for a process of its own
 fi

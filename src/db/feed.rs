@@ -46,7 +46,10 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
                 -- keep the planner to it, which would else expect a third of the table.
                 later as (
                     select order_id, version, accepted from order_events
-                    where xid >= (select pg_snapshot_xmax(snapshot) from since) order by xid limit $2),
+                    where xid >= (select pg_snapshot_xmax(snapshot) from since)
+                      -- After a restore by pg_dump old rows have ids that this server has not given out yet.
+                      and xid < pg_snapshot_xmax(pg_current_snapshot())
+                    order by xid limit $2),
                 running as (
                     select e.order_id, e.version, e.accepted
                     from since, pg_snapshot_xip(snapshot) as xip join order_events e on e.xid = xip),

@@ -1,6 +1,7 @@
 //! The laboratory: a Postgres of its own that can be killed, replicas as real processes, clients that judge every answer,
 //! and the table of verdicts. A fault's file says only what breaks and what must hold.
 
+mod balancer;
 mod client;
 mod forwarder;
 mod holds;
@@ -11,6 +12,7 @@ mod report;
 mod traffic;
 mod world;
 
+pub use balancer::Balancer;
 pub use client::{Answer, Door, Http, Merchant, Order, Payer};
 pub use forwarder::Forwarder;
 pub use holds::{Holds, relay, relay_once};

@@ -7,6 +7,7 @@
 
 mod lab;
 
+mod balancer_drain;
 mod clock_skew;
 mod disk_full;
 mod expiry_twice;
@@ -20,6 +21,7 @@ mod postgres_stopped;
 mod random_operations;
 mod read_only;
 mod replica_killed;
+mod rolling_restart;
 mod slow_clients;
 mod writers_out_of_order;
 
@@ -34,7 +36,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use lab::{OwnPostgres, Report, Verdict};
 
 /// What breaks, in the order of running.
-const FAULTS: [(&str, Fault); 14] = [
+const FAULTS: [(&str, Fault); 16] = [
     ("replica_killed", |postgres| Box::pin(replica_killed::run(postgres))),
     ("postgres_killed", |postgres| Box::pin(postgres_killed::run(postgres))),
     ("postgres_stopped", |postgres| Box::pin(postgres_stopped::run(postgres))),
@@ -51,6 +53,8 @@ const FAULTS: [(&str, Fault); 14] = [
     ("writers_out_of_order", |postgres| {
         Box::pin(writers_out_of_order::run(postgres))
     }),
+    ("balancer_drain", |postgres| Box::pin(balancer_drain::run(postgres))),
+    ("rolling_restart", |postgres| Box::pin(rolling_restart::run(postgres))),
     ("expiry_twice", |postgres| Box::pin(expiry_twice::run(postgres))),
     ("clock_skew", |postgres| Box::pin(clock_skew::run(postgres))),
     ("read_only", |postgres| Box::pin(read_only::run(postgres))),

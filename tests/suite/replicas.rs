@@ -161,3 +161,39 @@ async fn a_replica_starts_over_a_schema_that_a_newer_version_has_moved_on() {
     let other = one.another().await;
     assert_eq!(other.ask(&order).send().await.version(), 1);
 }
+
+#[tokio::test]
+async fn rows_of_a_restored_database_whose_transactions_lie_in_the_future_are_no_news() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    assert_eq!(app.ask(&order).send().await.version(), 1);
+    // As pg_dump brings them: more than one reading takes, with ids of a server that had counted further.
+    app.pool
+        .execute(
+            "insert into order_events (id, kind, order_id, merchant_id, out_trade_no, version, to_status, source, accepted,
+                                       at, data, xid)
+             select gen_random_uuid(), kind, order_id, merchant_id, out_trade_no, version, to_status, source, accepted, at,
+                    data, '4000000000'::xid8
+             from order_events, generate_series(1, 25000)",
+        )
+        .await
+        .unwrap();
+    let other = app.another().await;
+    assert_eq!(other.ask(&order).send().await.version(), 1);
+    for version in 2..6 {
+        let held = other
+            .ask(&order)
+            .query("since_version", version - 1)
+            .query("wait", 25)
+            .spawn();
+        other.wait_for_held(1).await;
+        app.report(&order, if version % 2 == 0 { "processing" } else { "pending" })
+            .await;
+        assert_eq!(held.await.unwrap().version(), version);
+    }
+    assert_eq!(
+        other.metric("payquery_feed_resyncs_total", "").await,
+        1.0,
+        "the one at its start"
+    );
+}

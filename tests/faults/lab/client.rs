@@ -18,6 +18,18 @@ pub struct Door {
 }
 
 impl Door {
+    /// A door that leads to one replica or another: what one of them acknowledged, the next one learns by the feed.
+    pub fn of_balancer(address: SocketAddr) -> Self {
+        Self {
+            number: usize::MAX,
+            address,
+        }
+    }
+
+    pub fn leads_to_one_replica(self) -> bool {
+        self.number != usize::MAX
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -29,8 +29,10 @@ impl Judge {
     pub fn acknowledge(&self, door: Door, order: &Order, version: i64, status: &str) {
         let mut notes = self.0.lock().unwrap();
         notes.acknowledged.push((order.id, version, status.to_owned()));
-        let floor = notes.floors.entry((door.number, order.id)).or_default();
-        *floor = version.max(*floor);
+        if door.leads_to_one_replica() {
+            let floor = notes.floors.entry((door.number, order.id)).or_default();
+            *floor = version.max(*floor);
+        }
     }
 
     /// What this replica must at least tell of the order, to whomever it may be.

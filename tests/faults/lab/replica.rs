@@ -18,6 +18,13 @@ pub struct Launch {
     pub variables: Vec<(String, String)>,
 }
 
+impl Launch {
+    fn replaces(&self, default: &str) -> bool {
+        let name = |flag: &str| flag.split('=').next().map(ToOwned::to_owned);
+        self.flags.iter().any(|flag| name(flag) == name(default))
+    }
+}
+
 /// A running replica; killed when its owner lets go of it.
 #[derive(Debug)]
 pub struct Replica {
@@ -47,7 +54,7 @@ impl Replica {
         }
         command
             .arg("serve")
-            .args(FLAGS)
+            .args(FLAGS.iter().filter(|flag| !launch.replaces(flag)))
             .args(&launch.flags)
             .env("DATABASE_URL", database_url);
         command.envs(launch.variables.iter().cloned());

@@ -77,6 +77,16 @@ impl World {
         std::mem::replace(&mut self.replicas[number], new)
     }
 
+    /// Stops a replica as an upgrade does, and starts it again where it listened: its balancer knows no other place.
+    pub async fn restart(&mut self, number: usize) {
+        let address = self.door(number).address;
+        self.replicas.remove(number).stop().await;
+        let mut launch = self.launches[number].clone();
+        launch.flags.push(format!("--addr={address}"));
+        let again = start(self.name, number, &self.url, &launch);
+        self.replicas.insert(number, again);
+    }
+
     /// That many orders, made at the first replica.
     pub async fn create_orders(&self, count: usize) -> Vec<Order> {
         self.create_orders_with(count, json!({})).await
@@ -103,11 +113,17 @@ impl World {
         }
     }
 
+    /// How many requests a replica holds, by its own account.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    pub async fn held(&self, number: usize) -> usize {
+        self.merchant
+            .http
+            .metric(self.door(number), "payquery_held_requests")
+            .await as usize
+    }
+
     pub async fn wait_for_held(&self, number: usize, held: usize) {
-        let door = self.door(number);
-        let reached = wait_until(Duration::from_secs(20), async || {
-            self.merchant.http.metric(door, "payquery_held_requests").await >= held as f64
-        });
+        let reached = wait_until(Duration::from_secs(20), async || self.held(number).await >= held);
         assert!(
             reached.await.is_some(),
             "{held} requests are not held at replica {number} within 20 s"
