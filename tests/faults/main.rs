@@ -33,7 +33,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use lab::{OwnPostgres, Report, Verdict};
 
-/// What breaks, in the order of running.
+/// What breaks, in the order of running. What a balancer and a rolling upgrade need (`balancer_drain`, `rolling_restart`) has
+/// its place here as well: a module, and a line.
 const FAULTS: [(&str, Fault); 14] = [
     ("replica_killed", |postgres| Box::pin(replica_killed::run(postgres))),
     ("postgres_killed", |postgres| Box::pin(postgres_killed::run(postgres))),
