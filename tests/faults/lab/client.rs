@@ -79,19 +79,26 @@ impl Http {
     }
 
     /// Sends a request; an error when there was no answer, or not all of one.
+    ///
+    /// A connection that was opened and not used for as long as a request's head may take is ended with a 408, which may cross
+    /// a request on its way. It was not looked at then, and is sent again (RFC 9110 §15.5.9), as browsers do.
     pub async fn send(request: RequestBuilder) -> Result<Answer, String> {
+        let again = request.try_clone();
+        let answer = Self::send_once(request).await?;
+        match again {
+            Some(again) if answer.status == 408 => Self::send_once(again).await,
+            _ => Ok(answer),
+        }
+    }
+
+    async fn send_once(request: RequestBuilder) -> Result<Answer, String> {
         let start = Instant::now();
-        let answer = request
-            .timeout(Duration::from_secs(70))
-            .send()
-            .await
-            .map_err(|error| format!("{error:?}"))?;
+        let answer = request.timeout(Duration::from_secs(70)).send().await;
+        let answer = answer.map_err(|error| format!("{error:?}"))?;
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let version = header("etag").and_then(|tag| tag.trim_matches('"').parse().ok());
-        let retry_after = header("retry-after")
-            .and_then(|value| value.parse::<u32>().ok())
-            .is_some_and(|s| s > 0);
-        let status = answer.status().as_u16();
+        let retry_after = header("retry-after").and_then(|value| value.parse::<u32>().ok());
+        let (status, retry_after) = (answer.status().as_u16(), retry_after.is_some_and(|seconds| seconds > 0));
         let body = answer.text().await.map_err(|error| format!("{error:?}"))?;
         Ok(Answer {
             status,

@@ -205,7 +205,7 @@ impl Driver {
         let due = model.lock().unwrap().expires_at.expect("it expires");
         let mut payer = self.orders[place].payers[0].clone();
         payer.seen = model.lock().unwrap().version;
-        let limit = due + BOUND;
+        let limit = due.max(Instant::now()) + BOUND;
         let mut told = Vec::new();
         let (version, at) = loop {
             let door = self.any_door();
