@@ -86,7 +86,7 @@ pub struct ServeArgs {
         long,
         env = "PAYQUERY_ADDR",
         value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:8080",
+        default_value = "127.0.0.1:8080", value_parser = parse_address,
         help_heading = "HTTP"
     )]
     pub addr: SocketAddr,
@@ -226,6 +226,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "it must be an address and a port, such as 127.0.0.1:8080 or [::]:8080".into())
 }
 
 fn parse_database_url(url: &str) -> Result<String, String> {

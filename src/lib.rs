@@ -1,7 +1,8 @@
 //! payquery: has my payment gone through?
 //!
 //! A library with a thin binary (`main.rs`), so that tests drive the real thing. Modules import downwards only, in this
-//! order: `startup`, `cli`, `database`, then `telemetry`, `config`, `private_postgres`, then `http`, `service`, `hub`, `db`, `domain`.
+//! order: `startup`, `cli`, `database`, then `telemetry`, `config`, `private_postgres`, then `http`, `service`, `feed`,
+//! `hub`, `db`, `domain`. `docs/architecture.md` says what each is for.
 
 pub mod cli;
 pub mod config;

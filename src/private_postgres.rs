@@ -108,6 +108,16 @@ impl PrivatePostgres {
         connection_url(&self.socket_directory, database)
     }
 
+    /// The same as libpq's environment variables, for psql, pg_dump and their like.
+    pub fn variables(&self) -> [(&'static str, String); 4] {
+        [
+            ("PGHOST", self.socket_directory.to_string_lossy().into_owned()),
+            ("PGPORT", PORT.to_string()),
+            ("PGUSER", SUPERUSER.to_owned()),
+            ("PGDATABASE", DATABASE.to_owned()),
+        ]
+    }
+
     /// The base directory in use: the cluster, the server's log, the locks.
     pub fn directory(&self) -> &Path {
         &self.cluster.base

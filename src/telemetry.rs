@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -17,13 +18,19 @@ pub enum LogFormat {
 
 /// The filter is not one that tracing understands.
 #[derive(Debug, thiserror::Error)]
-#[error("PAYQUERY_LOG is not a log filter: {0}; try info, debug, or info,payquery::service=debug")]
-pub struct LogFilterError(#[from] tracing_subscriber::filter::ParseError);
+#[error("PAYQUERY_LOG is not a log filter: {0:?}; try info, debug, or info,payquery::service=debug")]
+pub struct LogFilterError(String);
 
 /// Sends log lines to standard error, from here on and for the whole process.
 pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogFilterError> {
+    // A word alone is a level. (tracing would take a mistyped one for the name of a module, and be silent.)
+    let is_known = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
+    let known = filter.split(',').all(is_known);
     // The server's notices ("relation exists, skipping") are no news; a filter that names them has its way.
-    let filter = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{filter}"))?;
+    let parsed = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{filter}")).ok();
+    let filter = parsed
+        .filter(|_| known)
+        .ok_or_else(|| LogFilterError(filter.to_owned()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

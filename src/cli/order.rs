@@ -33,6 +33,7 @@ pub struct CreateArgs {
     /// ISO 4217 code
     #[arg(long, value_name = "CODE", default_value = "CNY")]
     currency: String,
+    /// What the payer is paying for
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Seconds until the order is closed if nobody pays [default: 1800]
@@ -69,6 +70,7 @@ pub struct ReportArgs {
     /// The provider's number of the payment
     #[arg(long, value_name = "ID")]
     transaction_id: Option<String>,
+    /// Why the order has this status
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// The amount that was paid; rejected if it isn't the order's

@@ -18,7 +18,7 @@ pub struct WithPostgresArgs {
     #[arg(long, env = "PAYQUERY_DATA_DIR", value_name = "PATH")]
     data_dir: Option<PathBuf>,
 
-    /// The command and its arguments; alone, psql gets the URL as its argument
+    /// The command and its arguments; it finds DATABASE_URL, and PGHOST and the like
     #[arg(
         required = true,
         trailing_var_arg = true,
@@ -35,10 +35,11 @@ impl WithPostgresArgs {
         let private = tokio::task::spawn_blocking(move || PrivatePostgres::start(&settings)).await??;
         let (program, arguments) = self.command.split_first().context("there is no command to run")?;
         let mut child = Command::new(program);
-        child.args(arguments).env("DATABASE_URL", private.url());
-        if program == "psql" && arguments.is_empty() {
-            child.arg(private.url());
-        }
+        // Both ways in which programs look for their database: a URL, and libpq's variables.
+        child
+            .args(arguments)
+            .env("DATABASE_URL", private.url())
+            .envs(private.variables());
         let outcome = run_through_signals(child)
             .await
             .with_context(|| format!("cannot run {}", program.display()));

@@ -13,7 +13,8 @@ use subtle::ConstantTimeEq as _;
 
 use super::order::OrderId;
 
-const PREFIX: &str = "pqs_";
+/// What every client secret begins with.
+pub const PREFIX: &str = "pqs_";
 const NONCE_BYTES: usize = 16;
 const TAG_BYTES: usize = 16;
 /// Keeps this MAC apart from any other that the same key may ever make.

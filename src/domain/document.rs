@@ -11,6 +11,11 @@ use super::time::Timestamp;
 /// The payer's view of an order at one version. Nothing in it depends on the time of asking, so a strong `ETag` is honest
 /// (RFC 9110 §8.8.1).
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "order_id": "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "status": "succeeded", "reason": null, "final": true, "late": false,
+    "version": 2, "amount": 1000, "currency": "CNY", "paid_at": "2026-11-20T09:37:37.042Z",
+    "updated_at": "2026-11-20T09:37:37.042Z"
+}))]
 pub struct StatusDocument<'a> {
     #[schema(value_type = String, format = Uuid, example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
     order_id: OrderId,

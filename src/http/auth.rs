@@ -17,6 +17,7 @@ use super::error::ApiError;
 use super::limits::{Allowance, Cost};
 use crate::db::api_keys::ActiveKey;
 use crate::domain::api_key::{self, ApiKey};
+use crate::domain::client_secret;
 use crate::domain::order::{MerchantId, OrderId};
 use crate::hub::HotOrder;
 
@@ -57,6 +58,9 @@ const WRONG_SCHEME: ApiError = ApiError::Unauthorized {
     reason: "only Authorization: Bearer is understood",
 };
 
+const NOT_A_KEY: ApiError = ApiError::Unauthorized {
+    reason: "this is a client secret, which opens one order's status; here the merchant's API key (pqk_…) is needed",
+};
 const NO_TOKEN: ApiError = ApiError::Unauthorized {
     reason: "there is no token after Bearer",
 };
@@ -112,7 +116,12 @@ impl Door {
 
     async fn authenticate(&self, request: &HttpRequest, token: &str) -> Result<ActiveKey, ApiError> {
         let Ok(key) = ApiKey::parse(token) else {
-            return Err(self.count_failure(request, WRONG_KEY));
+            let error = if token.starts_with(client_secret::PREFIX) {
+                NOT_A_KEY
+            } else {
+                WRONG_KEY
+            };
+            return Err(self.count_failure(request, error));
         };
         if let Some(active) = self.service.known_keys.find(&key) {
             return Ok(active);

@@ -121,7 +121,11 @@ fn explain(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
         return ApiError::invalid(shortened(name), format!("is not known; {}", expected.replace('`', "")));
     }
     let field = if path == "." { "body" } else { &path };
-    ApiError::invalid(shortened(field), format!("is not valid: {}", shortened(message)))
+    // serde names Rust's types; these are JSON's.
+    let message = message
+        .replace("expected i64", "expected a whole number")
+        .replace("expected a map", "expected an object");
+    ApiError::invalid(shortened(field), format!("is not valid: {}", shortened(&message)))
 }
 
 /// What a stranger sent is repeated in part only.

@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
+use serde_json::json;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Ref, RefOr};
@@ -40,12 +41,21 @@ use super::{events, operations, orders, report, status, statuses};
 )]
 struct Description;
 
-/// Declares a response with a problem document, to be named by the operations that have it.
+/// Declares a response with a problem document, to be named by the operations that have it, with an example of its own.
 macro_rules! problem_response {
-    ($name:ident, $description:literal $(, $header:literal: $type:ty = $header_description:literal)*) => {
+    ($name:ident, $status:literal, $uri:literal, $code:literal, $title:literal, $detail:literal, $description:literal
+     $(, $header:literal: $type:ty = $header_description:literal)*) => {
         #[doc = $description]
         #[derive(ToResponse)]
-        #[response(description = $description, content_type = "application/problem+json" $(, headers(($header = $type, description = $header_description)))*)]
+        #[response(
+            description = $description,
+            content_type = "application/problem+json",
+            example = json!({
+                "type": $uri, "title": $title, "status": $status, "detail": $detail,
+                "code": $code, "request_id": "5f0c1d3a9b7e4c21a0d4e6f8b2c91735"
+            })
+            $(, headers(($header = $type, description = $header_description)))*
+        )]
         #[allow(dead_code, reason = "only its schema is used")]
         pub struct $name(Problem);
     };
@@ -53,24 +63,88 @@ macro_rules! problem_response {
 
 problem_response!(
     BadRequest,
+    400,
+    "urn:payquery:problem:invalid_field",
+    "invalid_field",
+    "A field is not valid",
+    "amount must be a whole number of minor units from 1 to 9007199254740991",
     "A field, parameter, header or the path is not as it must be; `field` says which"
 );
-problem_response!(Unauthorized, "Credentials are missing, or the API key does not open", "WWW-Authenticate": String = "Bearer");
-problem_response!(NotFound, "There is no such order, or these credentials do not open it");
+problem_response!(
+    Unauthorized, 401, "urn:payquery:problem:unauthorized", "unauthorized", "Credentials are missing or wrong", "send the API key: Authorization: Bearer pqk_…",
+    "Credentials are missing, or the API key does not open", "WWW-Authenticate": String = "Bearer"
+);
+problem_response!(
+    NotFound,
+    404,
+    "urn:payquery:problem:order_not_found",
+    "order_not_found",
+    "There is no such order",
+    "there is no such order, or these credentials do not open it",
+    "There is no such order, or these credentials do not open it"
+);
 problem_response!(
     Rejected,
+    409,
+    "urn:payquery:problem:illegal_transition",
+    "illegal_transition",
+    "The report was rejected",
+    "an order that is closed cannot become processing",
     "The report was rejected: `illegal_transition`, `amount_mismatch`, `currency_mismatch`, `transaction_mismatch`, `refund_exceeds_amount`, `refund_without_payment`; or the order keeps changing: `contended`"
 );
-problem_response!(PreconditionFailed, "The order has changed meanwhile");
-problem_response!(BodyTooLarge, "The body has more than 64 KiB");
-problem_response!(BodyTooSlow, "The body did not arrive within 15 s");
+problem_response!(
+    PreconditionFailed,
+    412,
+    "urn:payquery:problem:precondition_failed",
+    "precondition_failed",
+    "The order has changed meanwhile",
+    "the order stands at version 3; read it and decide anew",
+    "The order has changed meanwhile"
+);
+problem_response!(
+    BodyTooLarge,
+    413,
+    "urn:payquery:problem:body_too_large",
+    "body_too_large",
+    "The body is too large",
+    "a body may have 65536 bytes at most",
+    "The body has more than 64 KiB"
+);
+problem_response!(
+    BodyTooSlow,
+    408,
+    "urn:payquery:problem:body_too_slow",
+    "body_too_slow",
+    "The body took too long",
+    "the body did not arrive within 15 s",
+    "The body did not arrive within 15 s"
+);
 problem_response!(
     InternalError,
+    500,
+    "urn:payquery:problem:internal_error",
+    "internal_error",
+    "Something went wrong in the service",
+    "the logs say more under the request_id",
     "Something went wrong in the service; its logs say more under the request_id"
 );
-problem_response!(UnsupportedMediaType, "The body is not declared as JSON");
-problem_response!(TooManyRequests, "A quota is used up", "Retry-After": u32 = "Seconds, never 0");
-problem_response!(Unavailable, "The database is away, or the process is stopping; the same request may be sent again", "Retry-After": u32 = "Seconds");
+problem_response!(
+    UnsupportedMediaType,
+    415,
+    "urn:payquery:problem:unsupported_media_type",
+    "unsupported_media_type",
+    "The body's type is not supported",
+    "send the body as JSON, with Content-Type: application/json",
+    "The body is not declared as JSON"
+);
+problem_response!(
+    TooManyRequests, 429, "https://iana.org/assignments/http-problem-types#quota-exceeded", "quota_exceeded", "Too many requests", "the quota \"poll\" is used up; try again in 2 s",
+    "A quota is used up", "Retry-After": u32 = "Seconds, never 0"
+);
+problem_response!(
+    Unavailable, 503, "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity", "database_unavailable", "The database is not available", "send the same request again in a moment; what was applied already is not applied twice",
+    "The database is away, or the process is stopping; the same request may be sent again", "Retry-After": u32 = "Seconds"
+);
 
 /// The one value of `until`.
 #[derive(Debug, utoipa::ToSchema)]
@@ -156,18 +230,20 @@ impl Modify for OneWordPerReport {
         let Some(RefOr::T(Schema::Object(report))) = schemas.get("Report").cloned() else {
             return;
         };
-        let naming = |word: &str, schema: &str, other: &str| {
+        let naming = |word: &str, schema: &str, other: &str, example: &str| {
             let mut report = report.clone();
             report.properties.shift_remove(other);
             report
                 .properties
                 .insert(word.into(), RefOr::Ref(Ref::from_schema_name(schema)));
             report.required.push(word.into());
+            report.example =
+                Some(json!({ word: example, "transaction_id": "4200001234202611200000000000", "amount": 1000 }));
             report
         };
         let either = OneOfBuilder::new()
-            .item(naming("status", "Status", "trade_state"))
-            .item(naming("trade_state", "TradeState", "status"))
+            .item(naming("status", "Status", "trade_state", "succeeded"))
+            .item(naming("trade_state", "TradeState", "status", "SUCCESS"))
             .description(report.description.clone());
         schemas.insert("Report".into(), either.into());
     }

@@ -12,8 +12,8 @@ use std::time::Instant;
 use actix_cors::CorsError;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{Error, HttpMessage as _, HttpRequest};
 use metrics::{Counter, Histogram, counter, histogram};
 use pin_project_lite::pin_project;
@@ -24,6 +24,8 @@ use super::limits::Allowance;
 use super::routes::{self, STATUS, UNMATCHED};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What a report by id is counted and logged as: it shares its path with the polls, and nothing else.
+const REPORT: &str = "PUT /v1/orders/{id}/status";
 /// Routes that are asked for every few seconds by machines: they get no line in the log when all is well.
 const QUIET: [&str; 4] = [STATUS, routes::HEALTHZ, routes::READYZ, routes::METRICS];
 
@@ -35,6 +37,8 @@ pub struct RequestScope(pub Arc<Door>);
 #[derive(Debug)]
 pub struct RouteMetrics {
     routes: HashMap<&'static str, RouteCounters>,
+    /// The polls' path, with the method that is no poll.
+    report: RouteCounters,
     unmatched: RouteCounters,
 }
 
@@ -54,15 +58,17 @@ impl RouteMetrics {
             .map(|route| (route.path, RouteCounters::new(route.path)));
         Self {
             routes: routes.collect(),
+            report: RouteCounters::new(REPORT),
             unmatched: RouteCounters::new(UNMATCHED),
         }
     }
 
     fn of(&self, request: &HttpRequest) -> &RouteCounters {
-        request
-            .match_name()
-            .and_then(|name| self.routes.get(name))
-            .unwrap_or(&self.unmatched)
+        match request.match_name() {
+            Some(STATUS) if request.method() == Method::PUT => &self.report,
+            Some(name) => self.routes.get(name).unwrap_or(&self.unmatched),
+            None => &self.unmatched,
+        }
     }
 }
 

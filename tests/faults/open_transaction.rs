@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor as _};
 use crate::lab::{OwnPostgres, Times, Verdict, WITHIN_A_TICK, World, relay};
 
 /// A hundred ticks: what waits for the transaction's end would be late by far.
-const OPEN: Duration = Duration::from_secs(20);
+const OPEN: Duration = Duration::from_mins(1);
 
 pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let world = World::of(postgres, "open_transaction", 2).await;

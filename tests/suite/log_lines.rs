@@ -182,6 +182,32 @@ async fn a_request_id_that_would_not_fit_into_a_log_line_is_replaced() {
     }
 }
 
+#[tokio::test]
+async fn a_report_by_id_has_a_line_and_an_id_although_it_shares_its_path_with_the_polls() {
+    let (process, app) = talkative_process("json").await;
+    let order = app.create_order().await;
+    let path = format!("/v1/orders/{}/status", order.id);
+    let answer = app.put(&path, &json!({ "status": "succeeded" })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let id = answer.header("x-request-id").to_owned();
+    assert!(!id.is_empty());
+    assert_eq!(
+        app.metric("payquery_http_seconds_count", "PUT /v1/orders/{id}/status")
+            .await,
+        1.0
+    );
+    let log = whole_log(process);
+    let line = log
+        .lines()
+        .find(|line| line.contains(&id))
+        .unwrap_or_else(|| panic!("{log}"));
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!(
+        (&line["http.method"], &line["http.status"]),
+        (&json!("PUT"), &json!(200))
+    );
+}
+
 /// Bytes that no header may hold: the request is refused before anything could log them.
 #[tokio::test]
 async fn control_characters_in_a_request_id_never_reach_the_log() {

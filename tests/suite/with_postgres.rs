@@ -43,3 +43,13 @@ fn a_ctrl_c_that_the_command_outlives_leaves_it_its_server() {
         "the server is stopped after the command has ended"
     );
 }
+
+#[test]
+fn psql_and_its_like_find_the_server_with_any_arguments() {
+    let directory = tempfile::tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut psql = Process::command(&["with-postgres", "--", "psql", "-Atc", "select current_database()"]);
+    psql.env("PAYQUERY_DATA_DIR", directory.path().join("pg"));
+    let (code, output, errors) = Process::run(psql);
+    assert_eq!((code, output.as_str()), (Some(0), "payquery\n"), "{errors}");
+}

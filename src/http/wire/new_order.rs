@@ -13,7 +13,10 @@ use crate::service::now;
 /// An order to be created.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = NewOrder)]
+#[schema(as = NewOrder, example = json!({
+    "out_trade_no": "20261120-0001", "amount": 1000, "currency": "CNY", "description": "Coffee", "expires_in": 1800,
+    "metadata": {"shop": 7}
+}))]
 pub struct NewOrderBody {
     /// The merchant's own number, unique among its orders: 1 to 64 visible ASCII characters.
     #[schema(example = "20261120-0001", min_length = 1, max_length = 64, pattern = "^[!-~]+$")]

@@ -10,7 +10,13 @@ use crate::domain::time::Timestamp;
 
 /// An order, whole, as its merchant sees it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-#[schema(as = Order)]
+#[schema(as = Order, example = json!({
+    "id": "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "out_trade_no": "20261120-0001", "amount": 1000, "currency": "CNY",
+    "description": "Coffee", "metadata": {"shop": 7}, "status": "pending", "reason": null, "final": false, "late": false,
+    "version": 1, "refunded_amount": 0, "transaction_id": null,
+    "client_secret": "pqs_2kYVH4kVhB5WlgDm1hb-xsVpjy9773uNqAT7AFAlCq4", "created_at": "2026-11-20T09:37:36.015Z",
+    "updated_at": "2026-11-20T09:37:36.015Z", "expires_at": "2026-11-20T10:07:36.015Z", "paid_at": null
+}))]
 pub struct OrderBody<'a> {
     #[schema(format = Uuid, example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b")]
     id: String,

@@ -13,7 +13,9 @@ use crate::service::now;
 /// What has become of an order. Either `status` or `trade_state` must be given.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Report)]
+#[schema(as = Report, example = json!({
+    "status": "succeeded", "transaction_id": "4200001234202611200000000000", "amount": 1000, "currency": "CNY"
+}))]
 pub struct ReportBody {
     /// The status in payquery's words.
     #[schema(value_type = Option<Status>, example = "succeeded")]

@@ -8,7 +8,9 @@ use crate::domain::document::StatusDocument;
 /// Orders whose statuses are wanted: 1 to 100 names.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = StatusesRequest)]
+#[schema(as = StatusesRequest, example = json!({
+    "ids": ["0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b"], "out_trade_nos": ["20261120-0001"]
+}))]
 pub struct StatusesBody {
     /// Ids of orders.
     #[serde(default)]

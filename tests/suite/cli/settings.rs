@@ -82,7 +82,13 @@ fn an_unknown_flag_and_an_unknown_command_are_refused_by_name() {
 
 #[test]
 fn a_log_filter_that_is_none_is_refused_by_name() {
-    let (code, _, complaint) = payquery(&["serve", "--log=a=b=c"]);
+    for filter in ["a=b=c", "loud", "info,wran"] {
+        is_refused(filter);
+    }
+}
+
+fn is_refused(filter: &str) {
+    let (code, _, complaint) = payquery(&["serve", &format!("--log={filter}")]);
     assert_eq!(code, Some(1));
     assert!(complaint.contains("PAYQUERY_LOG is not a log filter"), "{complaint}");
 }
