@@ -18,6 +18,15 @@ use crate::domain::order::{OrderId, Version};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(String);
 
+impl Cursor {
+    /// Transaction ids only grow, unless another server took over that lacks the last ones (an asynchronous standby, a
+    /// restored backup) and gives their ids out again: then nothing is known of what they wrote.
+    fn is_behind(&self, before: &Self) -> bool {
+        let next = |cursor: &Self| cursor.0.split(':').nth(1).and_then(|id| id.parse::<u64>().ok());
+        next(self) < next(before)
+    }
+}
+
 /// What was committed since a cursor.
 #[derive(Debug)]
 pub enum Changes {
@@ -65,12 +74,13 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
     )
     .fetch_one(executor)
     .await?;
-    if row.later == MAX_EVENTS {
+    let now = Cursor(row.snapshot);
+    if row.later == MAX_EVENTS || now.is_behind(cursor) {
         return Ok(Changes::TooMany);
     }
     let versions = row.versions.into_iter().map(Version);
     let orders = row.order_ids.into_iter().map(OrderId).zip(versions).collect();
-    Ok(Changes::Orders(orders, Cursor(row.snapshot)))
+    Ok(Changes::Orders(orders, now))
 }
 
 /// The channel on which replicas tell each other that there is something to read.

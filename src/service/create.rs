@@ -56,8 +56,10 @@ impl Service {
     ) -> Result<Answer, CreateError> {
         let fingerprint = fingerprint_of(&new);
         let mut transaction = self.writing(async { Ok(self.pool.begin().await?) }).await?;
-        idempotency_keys::lock(&mut transaction, merchant, key).await?;
-        if let Some(first) = idempotency_keys::find(&mut *transaction, merchant, key).await? {
+        self.writing(idempotency_keys::lock(&mut transaction, merchant, key))
+            .await?;
+        let first = self.reading(idempotency_keys::find(&mut *transaction, merchant, key));
+        if let Some(first) = first.await? {
             return if first.fingerprint == fingerprint {
                 Ok(first.answer)
             } else {
@@ -67,14 +69,23 @@ impl Service {
         let order = self.draft(merchant, new);
         let event = OrderEvent::created(&order);
         let created = if !order.is_overdue_from_the_start()
-            && journal::create(&mut *transaction, &order, &fingerprint, &event).await?
+            && self
+                .writing(journal::create(&mut *transaction, &order, &fingerprint, &event))
+                .await?
         {
             Created::New(Box::new(order))
         } else {
             find_first(&mut transaction, &order, &fingerprint).await?
         };
         let answer = render(&created);
-        idempotency_keys::insert(&mut *transaction, merchant, key, &fingerprint, &answer).await?;
+        self.writing(idempotency_keys::insert(
+            &mut *transaction,
+            merchant,
+            key,
+            &fingerprint,
+            &answer,
+        ))
+        .await?;
         self.writing(async { Ok(transaction.commit().await?) }).await?;
         Ok(answer)
     }

@@ -16,7 +16,7 @@ impl Service {
     /// replicas: each claims rows that no other has.
     pub async fn close_overdue(self: &Arc<Self>) -> Result<bool, DbError> {
         let mut transaction = self.writing(async { Ok(self.pool.begin().await?) }).await?;
-        let overdue = orders::claim_overdue(&mut *transaction, BATCH).await?;
+        let overdue = self.writing(orders::claim_overdue(&mut *transaction, BATCH)).await?;
         if overdue.is_empty() {
             return Ok(false);
         }
@@ -27,7 +27,7 @@ impl Service {
             .filter_map(|order| Some((order.status, expire(order, now().max(order.expires_at))?)))
             .map(|(from, order)| Change { event: OrderEvent::changed(&order, from, Source::Expiry), order })
             .collect();
-        journal::apply(&mut *transaction, &changes).await?;
+        self.writing(journal::apply(&mut *transaction, &changes)).await?;
         if let Err(error) = self.writing(async { Ok(transaction.commit().await?) }).await {
             self.clear_doubt(changes.iter().map(|change| change.order.id).collect());
             return Err(error);

@@ -79,3 +79,19 @@ async fn metadata_that_cannot_be_kept_is_refused() {
     }
     assert_eq!(app.listed("").await.len(), 0);
 }
+
+/// Postgres writes a number out in full; the largest of all must still be a number when it is read back. One that was not
+/// stopped the closing of every tenant's orders, and its own merchant's lists.
+#[tokio::test]
+async fn the_largest_number_is_read_back_and_stands_in_nobodys_way() {
+    let app = App::spawn().await;
+    let mut body = new_order("largest");
+    body["metadata"] = json!({ "x": f64::MAX, "y": 123_456_789.123_456_79 });
+    body["expires_in"] = json!(1);
+    let created = app.post("/v1/orders", &body).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let order = crate::support::Order::of(&created.json());
+    let closed = app.ask(&order).query("until", "final").query("wait", 20).send().await;
+    assert_eq!((closed.status, &closed.json()["status"]), (200, &json!("closed")));
+    assert_eq!(app.read(&order).await["metadata"], body["metadata"]);
+}
