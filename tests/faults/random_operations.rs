@@ -5,6 +5,7 @@
 
 mod driver;
 mod model;
+mod waiting;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

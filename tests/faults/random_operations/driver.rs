@@ -7,8 +7,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::model::{Expected, ModelOrder, STATUSES};
+use super::waiting::Waiting;
 use super::{BOUND, Doors};
-use crate::lab::{Answer, Door, Merchant, Payer};
+use crate::lab::{Door, Merchant, Payer};
 
 /// What was done.
 #[derive(Debug, Clone, Default)]
@@ -253,54 +254,5 @@ impl Driver {
 
     fn any_door(&mut self) -> Door {
         self.doors.lock().unwrap()[self.random.usize(..super::REPLICAS)]
-    }
-}
-
-/// Somebody who waits.
-struct Waiting {
-    payer: Payer,
-    since: i64,
-    until_final: bool,
-    model: Arc<Mutex<ModelOrder>>,
-    doors: Doors,
-}
-
-impl Waiting {
-    /// Asks again, at any replica, when a hold ended with nothing: its replica stopped, or was killed.
-    async fn run(mut self) {
-        loop {
-            let door = self.doors.lock().unwrap()[fastrand::usize(..super::REPLICAS)];
-            let answer = if self.until_final {
-                self.payer.hold_until_final(door, 55).await
-            } else {
-                self.payer.hold(door, 55).await
-            };
-            match answer {
-                Ok(answer) if self.is_told(&answer) => break,
-                Ok(answer) if !matches!(answer.status, 200 | 304 | 503) => {
-                    self.payer.judge.wrong(format!("a wait: {answer:?}"));
-                }
-                _ => {}
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        // Of a version that is not the latest any more nobody knows when it came.
-        let (version, moved_at) = {
-            let model = self.model.lock().unwrap();
-            (model.version, model.moved_at)
-        };
-        if version == self.payer.seen {
-            self.payer.judge.late(moved_at.elapsed());
-        }
-    }
-
-    fn is_told(&self, answer: &Answer) -> bool {
-        let is_final = answer.body.contains("\"final\":true");
-        answer.status == 200
-            && if self.until_final {
-                is_final
-            } else {
-                answer.version > Some(self.since)
-            }
     }
 }
