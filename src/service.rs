@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use crate::db::{DbError, Pool, PooledConnection, issuing_keys};
 use crate::domain::client_secret::IssuingKey;
 use crate::domain::time::Timestamp;
-use crate::feed::{Doorbell, Feed, FeedHealth};
+use crate::feed::{Doorbell, Feed, FeedHealth, Trust};
 use crate::hub::Hub;
 use authenticate::KnownKeys;
 use wait::Holds;
@@ -103,17 +103,29 @@ impl Service {
     }
 
     async fn connection(&self) -> Result<PooledConnection, DbError> {
-        self.times
-            .time(&self.times.acquire, async { Ok(self.pool.acquire().await?) })
-            .await
+        let acquire = async { Ok(self.pool.acquire().await?) };
+        self.ask(&self.times.acquire, acquire).await
     }
 
     async fn reading<T>(&self, query: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
-        self.times.time(&self.times.read, query).await
+        self.ask(&self.times.read, query).await
     }
 
     async fn writing<T>(&self, query: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {
-        self.times.time(&self.times.write, query).await
+        self.ask(&self.times.write, query).await
+    }
+
+    /// While the database is away only the feed asks it, every tick: all others are told at once, and do not all connect anew
+    /// in the moment of its return.
+    async fn ask<T>(
+        &self,
+        histogram: &Histogram,
+        query: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<T, DbError> {
+        if self.feed_health.trust() == Trust::Away {
+            return Err(DbError::Unavailable(sqlx::Error::PoolTimedOut));
+        }
+        self.times.time(histogram, query).await
     }
 }
 

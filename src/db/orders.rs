@@ -60,15 +60,11 @@ pub async fn find(executor: impl PgExecutor<'_>, id: OrderId) -> Result<Option<O
         .transpose()
 }
 
-/// These orders, whosever they are: for the feed.
+/// These orders, whosever they are: for the feed. A row that cannot be read is passed over: it must not stop the feed.
 pub async fn find_all(executor: impl PgExecutor<'_>, ids: &[OrderId]) -> Result<Vec<Order>, DbError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    select_orders!("where id = any($1)", &ids)
-        .fetch_all(executor)
-        .await?
-        .into_iter()
-        .map(Order::try_from)
-        .collect()
+    let rows = select_orders!("where id = any($1)", &ids).fetch_all(executor).await?;
+    Ok(rows.into_iter().filter_map(|row| read_or_report(row.id, row)).collect())
 }
 
 /// The merchant's order with that id.

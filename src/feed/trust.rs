@@ -29,6 +29,7 @@ pub struct FeedHealth {
     looked_at_ms: AtomicU64,
     step_began_ms: AtomicU64,
     failing: AtomicBool,
+    refused: AtomicBool,
     lag: Gauge,
 }
 
@@ -39,6 +40,7 @@ impl FeedHealth {
             looked_at_ms: AtomicU64::new(0),
             step_began_ms: AtomicU64::new(0),
             failing: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             lag: gauge!("payquery_feed_lag_seconds"),
         }
     }
@@ -73,6 +75,7 @@ impl FeedHealth {
     pub(super) fn step_succeeded(&self) {
         self.looked_at_ms
             .store(self.step_began_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.refused.store(false, Ordering::Relaxed);
         if self.failing.swap(false, Ordering::Relaxed) {
             tracing::info!("the database answers again; the feed has caught up");
         }
@@ -84,9 +87,19 @@ impl FeedHealth {
         self.step_failed(error);
     }
 
+    /// Only a database that does not answer is away. One that answers with an error leaves the feed behind: what is in memory
+    /// is then read again before it is told.
     pub(super) fn step_failed(&self, error: &DbError) {
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "the feed cannot read; what is in memory goes on being told");
+        match error {
+            DbError::Unavailable(_) if !self.failing.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(%error, "the feed cannot read; what is in memory goes on being told");
+            }
+            DbError::Unavailable(_) => {}
+            DbError::Refused(_) | DbError::Unreadable(_) => {
+                if !self.refused.swap(true, Ordering::Relaxed) {
+                    tracing::error!(%error, "the feed is refused; orders are read one by one until it works");
+                }
+            }
         }
     }
 

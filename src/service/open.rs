@@ -45,6 +45,9 @@ impl Service {
     }
 
     async fn load(&self, id: OrderId) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
+        if self.feed_health.trust() == Trust::Away {
+            return Err(Arc::new(DbError::Unavailable(sqlx::Error::PoolTimedOut)));
+        }
         let (pool, times) = (self.pool.clone(), self.times.clone());
         let read = || async move { times.time(&times.read, orders::find(&pool, id)).await };
         self.hub.get_or_load(id, read).await
