@@ -28,5 +28,9 @@ with (fillfactor = 80);
 -- Lists, newest first; a range of creation times is a range of ids.
 create index orders_of_merchant on orders (merchant_id, id);
 
+-- Lists of one status, above all of a rare one; and of what changed lately.
+create index orders_of_merchant_by_status on orders (merchant_id, status, id);
+create index orders_of_merchant_by_update on orders (merchant_id, updated_at);
+
 -- What expiry looks for, each second. Holds open orders only, so it stays small.
 create index orders_open_by_expiry on orders (expires_at) where status in ('pending', 'processing');

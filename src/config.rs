@@ -16,11 +16,11 @@ use crate::{db, http, service};
 #[command(next_help_heading = "Database")]
 pub struct DatabaseArgs {
     /// The PostgreSQL server (14 or later): postgres://user:password@host/database. Without it payquery starts a private one
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL", value_parser = parse_database_url)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
 
     /// Where to listen for changes of other replicas, when DATABASE_URL leads through a transaction pooler: the server itself
-    #[arg(long, env = "PAYQUERY_LISTEN_URL", hide_env_values = true, value_name = "URL", value_parser = parse_database_url)]
+    #[arg(long, env = "PAYQUERY_LISTEN_URL", hide_env_values = true, value_name = "URL")]
     pub listen_url: Option<String>,
 
     /// Directory of the private PostgreSQL [default: /var/lib/payquery as root, else ~/.local/share/payquery]
@@ -179,6 +179,8 @@ impl ServeArgs {
     pub fn service_settings(&self, max_held: usize) -> service::Settings {
         service::Settings {
             max_hot: self.max_hot,
+            // A quarter of the connections: searching for what is rare takes long, and must not keep reports waiting.
+            lists: (self.database.db_connections as usize / 4).max(1),
             event_retention_days: self.event_retention_days,
             holds: service::wait::Settings {
                 max_held,
@@ -233,14 +235,6 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "it must be an address and a port, such as 127.0.0.1:8080 or [::]:8080".into())
 }
 
-fn parse_database_url(url: &str) -> Result<String, String> {
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        Ok(url.to_owned())
-    } else {
-        Err("it must begin with postgres:// (only PostgreSQL is supported)".into())
-    }
-}
-
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let address = || text.parse::<std::net::IpAddr>().map(IpNet::from);
@@ -253,8 +247,10 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     let rate = text
         .parse::<f64>()
         .ok()
-        .filter(|rate| (0.0..=1_000_000.0).contains(rate));
-    rate.ok_or_else(|| "it must be a number of requests per second from 0 to 1000000, such as 5 or 0.2".into())
+        .filter(|rate| *rate == 0.0 || (0.001..=1_000_000.0).contains(rate));
+    rate.ok_or_else(|| {
+        "it must be a number of requests per second from 0.001 to 1000000, such as 5 or 0.2; or 0".into()
+    })
 }
 
 fn parse_origins(text: &str) -> Result<CorsOrigins, String> {

@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use crate::config::DatabaseArgs;
 use crate::db::{self, Pool};
 use crate::private_postgres::{self, PrivatePostgres};
 
+/// One for the feed, one for expiry, one for the rest.
+const CHORE_CONNECTIONS: u32 = 3;
+
 /// A database that is open, and the private server behind it if there is one.
 #[derive(Debug)]
 pub struct Database {
     pub pool: Pool,
+    /// A few connections that no request can take: for the feed, and what else the service does by itself.
+    pub chores: Pool,
     /// Where to listen for the doorbell: the server itself, past any pooler.
     pub listen_url: String,
     private: Option<PrivatePostgres>,
@@ -28,8 +33,9 @@ impl Database {
         };
         let listen_url = args.listen_url.clone().unwrap_or_else(|| url.clone());
         match Self::connect(args, url).await {
-            Ok(pool) => Ok(Self {
+            Ok((pool, chores)) => Ok(Self {
                 pool,
+                chores,
                 listen_url,
                 private,
             }),
@@ -42,8 +48,19 @@ impl Database {
         }
     }
 
-    async fn connect(args: &DatabaseArgs, url: String) -> anyhow::Result<Pool> {
-        let pool = db::connect(&args.settings(url))
+    async fn connect(args: &DatabaseArgs, url: String) -> anyhow::Result<(Pool, Pool)> {
+        let named = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        // Checked here and not where flags are read: that would repeat the URL, and the password in it.
+        ensure!(
+            named,
+            "DATABASE_URL must begin with postgres:// (only PostgreSQL is supported)"
+        );
+        let settings = args.settings(url);
+        let chores = db::Settings {
+            max_connections: CHORE_CONNECTIONS,
+            ..settings.clone()
+        };
+        let pool = db::connect(&settings)
             .await
             .context("cannot open the database; is DATABASE_URL right?")?;
         if args.auto_migrate {
@@ -51,13 +68,14 @@ impl Database {
                 .await
                 .context("cannot bring the database's schema up to date")?;
         }
-        Ok(pool)
+        Ok((pool, db::connect_later(&chores)?))
     }
 
     /// Closes the connections, and stops the private server unless another process uses it.
     pub async fn close(self) -> anyhow::Result<()> {
         // Connections that a stopped HTTP thread opened cannot say goodbye any more; nobody waits for that.
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.pool.close()).await;
+        let closed = async { tokio::join!(self.pool.close(), self.chores.close()) };
+        let _ = tokio::time::timeout(Duration::from_secs(2), closed).await;
         if let Some(private) = self.private {
             tokio::task::spawn_blocking(move || private.stop()).await??;
             tracing::info!("private postgres is stopped, unless others use it");

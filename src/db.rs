@@ -19,11 +19,14 @@ use sqlx::Connection as _;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::time::timeout;
 
 /// The connections that everything shares.
 pub type Pool = PgPool;
 /// One of them, taken out of the pool.
 pub type PooledConnection = sqlx::pool::PoolConnection<sqlx::Postgres>;
+/// A transaction on one of them; rolled back unless it is committed.
+pub type Transaction = sqlx::PgTransaction<'static>;
 /// One of them, in a transaction or not.
 pub type Connection = sqlx::PgConnection;
 
@@ -77,27 +80,43 @@ pub struct Settings {
     pub acquire_timeout: Duration,
 }
 
-/// Opens the pool. Connects once, so that a wrong URL is found at the start.
+/// How long the very first connection may take: a server that accepts and says nothing would else be waited for without end.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens a pool. Connects once, so that a wrong URL is found at the start.
 pub async fn connect(settings: &Settings) -> Result<Pool, DbError> {
     let options = PgConnectOptions::from_str(&settings.url)?.application_name("payquery");
     // A pool tries on until its time is up, and then says only that; one connection says what is wrong.
-    sqlx::PgConnection::connect_with(&options).await?.close().await?;
-    let pool = PgPoolOptions::new()
-        .max_connections(settings.max_connections)
-        .acquire_timeout(settings.acquire_timeout)
-        .after_connect(|connection, _| Box::pin(async move { make_commits_durable(connection).await }))
-        .connect_with(options)
-        .await?;
-    Ok(pool)
+    let first = async { sqlx::PgConnection::connect_with(&options).await?.close().await };
+    timeout(CONNECT_TIMEOUT, first)
+        .await
+        .map_err(|_| DbError::Unavailable(sqlx::Error::PoolTimedOut))??;
+    Ok(pool_of(settings).connect_with(options).await?)
 }
 
-/// A 2xx means committed, also where the server's default is to answer before the disk has it. Stronger settings stay.
-async fn make_commits_durable(connection: &mut sqlx::PgConnection) -> sqlx::Result<()> {
+/// A pool like [`connect`]'s that connects when it is first used.
+pub fn connect_later(settings: &Settings) -> Result<Pool, DbError> {
+    let options = PgConnectOptions::from_str(&settings.url)?.application_name("payquery");
+    Ok(pool_of(settings).connect_lazy_with(options))
+}
+
+fn pool_of(settings: &Settings) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(settings.acquire_timeout)
+        .after_connect(|connection, _| Box::pin(async move { prepare_session(connection).await }))
+}
+
+/// A 2xx means committed, also where the server's default is to answer before the disk has it; stronger settings stay. The
+/// server itself ends what nobody waits for any more. And no query here is worth compiling.
+async fn prepare_session(connection: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
-        "select set_config('synchronous_commit', 'on', false) as setting
-         where current_setting('synchronous_commit') in ('off', 'local')"
+        "select set_config('statement_timeout', '6s', false) as statement_timeout, set_config('jit', 'off', false) as jit,
+                set_config('synchronous_commit',
+                           case when current_setting('synchronous_commit') in ('off', 'local') then 'on'
+                                else current_setting('synchronous_commit') end, false) as synchronous_commit"
     )
-    .fetch_optional(connection)
+    .fetch_one(connection)
     .await
     .map(|_| ())
 }
@@ -112,7 +131,15 @@ static MIGRATIONS: Migrator = Migrator {
 
 /// Brings the schema up to date. Safe to run from several replicas at once: they take turns.
 pub async fn migrate(pool: &Pool) -> Result<(), sqlx::migrate::MigrateError> {
-    MIGRATIONS.run(pool).await
+    let mut connection = pool.acquire().await?;
+    // An index on a large table takes what it takes.
+    sqlx::query!("select set_config('statement_timeout', '0', false) as setting")
+        .fetch_one(&mut *connection)
+        .await?;
+    let outcome = MIGRATIONS.run(&mut *connection).await;
+    // With its setting the session goes, too.
+    connection.close().await?;
+    outcome
 }
 
 /// Whether the database answers.

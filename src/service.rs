@@ -18,9 +18,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use metrics::{Counter, Histogram, counter, histogram};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::db::{DbError, Pool, PooledConnection, issuing_keys};
+use crate::db::{DbError, Pool, PooledConnection, Transaction, issuing_keys};
 use crate::domain::client_secret::IssuingKey;
 use crate::domain::time::Timestamp;
 use crate::feed::{Doorbell, Feed, FeedHealth, Trust};
@@ -37,6 +38,9 @@ pub struct Service {
     pub feed_health: Arc<FeedHealth>,
     pub doorbell: Arc<Doorbell>,
     pool: Pool,
+    /// Connections that no request can take.
+    chores: Pool,
+    lists: Semaphore,
     /// Where writes run: to their end, whoever hangs up meanwhile.
     runtime: Handle,
     issuing_key: IssuingKey,
@@ -50,6 +54,8 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub max_hot: usize,
+    /// Lists that may be read at once.
+    pub lists: usize,
     /// Days that events are kept; 0 is for ever.
     pub event_retention_days: u16,
     pub holds: wait::Settings,
@@ -70,7 +76,7 @@ impl Service {
     }
 
     /// Must be called within the runtime that is to talk to the database.
-    pub fn new(pool: Pool, issuing_key: IssuingKey, settings: &Settings) -> Self {
+    pub fn new(pool: Pool, chores: Pool, issuing_key: IssuingKey, settings: &Settings) -> Self {
         Self {
             hub: Hub::new(settings.max_hot),
             holds: Holds::new(&settings.holds),
@@ -78,6 +84,8 @@ impl Service {
             feed_health: Arc::new(FeedHealth::new()),
             doorbell: Arc::new(Doorbell::default()),
             pool,
+            chores,
+            lists: Semaphore::new(settings.lists),
             runtime: Handle::current(),
             issuing_key,
             random: SystemRandom::new(),
@@ -94,7 +102,11 @@ impl Service {
 
     /// The feed that keeps this service's hub up to date with other replicas.
     pub fn feed(&self) -> Feed {
-        Feed::new(self.pool.clone(), Arc::clone(&self.hub), Arc::clone(&self.feed_health))
+        Feed::new(
+            self.chores.clone(),
+            Arc::clone(&self.hub),
+            Arc::clone(&self.feed_health),
+        )
     }
 
     /// Whether the database answers.
@@ -105,6 +117,11 @@ impl Service {
     async fn connection(&self) -> Result<PooledConnection, DbError> {
         let acquire = async { Ok(self.pool.acquire().await?) };
         self.ask(&self.times.acquire, acquire).await
+    }
+
+    /// A transaction of its own. (sqlx's future for that is large, so it goes onto the heap.)
+    async fn begin(&self, pool: &Pool) -> Result<Transaction, DbError> {
+        Box::pin(self.writing(async { Ok(pool.begin().await?) })).await
     }
 
     async fn reading<T>(&self, query: impl Future<Output = Result<T, DbError>>) -> Result<T, DbError> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::{App, HttpServer, web};
 use anyhow::Context as _;
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +31,8 @@ const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const SHUTDOWN_SECONDS: u64 = 5;
 /// Metrics that are kept as samples are put into their buckets this often.
 const UPKEEP_TICK: Duration = Duration::from_secs(5);
+/// A chore that waits for the database is not waited for.
+const CHORES_LIMIT: Duration = Duration::from_secs(3);
 const DOOR_TICK: Duration = Duration::from_secs(1);
 
 /// The running service. The caller brings the listener and says when to stop; so tests can, too.
@@ -48,7 +50,8 @@ pub struct Application {
 impl Application {
     /// Builds everything; the door opens when the server is [run](Application::run_until).
     pub async fn build(args: &ServeArgs, database: &Database, listener: TcpListener) -> anyhow::Result<Self> {
-        let (pool, listen_url) = (&database.pool, database.listen_url.clone());
+        let (pool, chore_pool) = (&database.pool, &database.chores);
+        let listen_url = database.listen_url.clone();
         let budget = FileBudget::take(args.max_held, args.database.db_connections);
         socket::harden(&listener).context("cannot set the listening socket's options")?;
         let issuing_key = Service::issuing_key(pool)
@@ -58,6 +61,7 @@ impl Application {
         let (service, feed, door) = metrics.record(|| {
             let service = Arc::new(Service::new(
                 pool.clone(),
+                chore_pool.clone(),
                 issuing_key,
                 &args.service_settings(budget.held),
             ));
@@ -70,7 +74,11 @@ impl Application {
         chores.reopen();
         let doorbell = &service.doorbell;
         chores.spawn(feed.run(Arc::clone(doorbell), stop_chores.clone()));
-        chores.spawn(feed::ring_out(Arc::clone(doorbell), pool.clone(), stop_chores.clone()));
+        chores.spawn(feed::ring_out(
+            Arc::clone(doorbell),
+            chore_pool.clone(),
+            stop_chores.clone(),
+        ));
         chores.spawn(feed::listen(Arc::clone(doorbell), listen_url, stop_chores.clone()));
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
         chores.close();
@@ -101,7 +109,9 @@ impl Application {
             }
         }
         self.stop_chores.cancel();
-        self.chores.wait().await;
+        if timeout(CHORES_LIMIT, self.chores.wait()).await.is_err() {
+            tracing::warn!("a chore did not end in time; the process ends without it");
+        }
         Ok(())
     }
 }
@@ -120,7 +130,7 @@ async fn drain(service: &Service, handle: &ServerHandle, limit: Duration) {
     let held = service.holds.held();
     tracing::info!(held.requests = held, "stopping: answering held requests");
     service.holds.drain();
-    if tokio::time::timeout(limit, service.holds.emptied()).await.is_err() {
+    if timeout(limit, service.holds.emptied()).await.is_err() {
         tracing::warn!(
             held.requests = service.holds.held(),
             "stopping with requests still held"

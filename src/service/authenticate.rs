@@ -62,7 +62,7 @@ impl Service {
             .revocations_read_to
             .lock()
             .unwrap_or(DateTime::UNIX_EPOCH);
-        let (revoked, read_to) = self.reading(api_keys::revoked_since(&self.pool, since)).await?;
+        let (revoked, read_to) = self.reading(api_keys::revoked_since(&self.chores, since)).await?;
         {
             let mut known = self.known_keys.active.write();
             for digest in &revoked {
@@ -72,7 +72,7 @@ impl Service {
         *self.known_keys.revocations_read_to.lock() = Some(read_to);
         let used: Vec<Uuid> = self.known_keys.used.lock().drain().collect();
         if !used.is_empty() {
-            self.writing(api_keys::mark_used(&self.pool, &used)).await?;
+            self.writing(api_keys::mark_used(&self.chores, &used)).await?;
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Service {
         render: impl Fn(&Created) -> Answer,
     ) -> Result<Answer, CreateError> {
         let fingerprint = fingerprint_of(&new);
-        let mut transaction = self.writing(async { Ok(self.pool.begin().await?) }).await?;
+        let mut transaction = self.begin(&self.pool).await?;
         self.writing(idempotency_keys::lock(&mut transaction, merchant, key))
             .await?;
         let first = self.reading(idempotency_keys::find(&mut *transaction, merchant, key));

@@ -15,7 +15,7 @@ impl Service {
     /// Closes one batch of overdue orders and tells their waiters; says whether there may be more. Safe with any number of
     /// replicas: each claims rows that no other has.
     pub async fn close_overdue(self: &Arc<Self>) -> Result<bool, DbError> {
-        let mut transaction = self.writing(async { Ok(self.pool.begin().await?) }).await?;
+        let mut transaction = self.begin(&self.chores).await?;
         let overdue = self.writing(orders::claim_overdue(&mut *transaction, BATCH)).await?;
         if overdue.is_empty() {
             return Ok(false);

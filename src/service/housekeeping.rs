@@ -28,7 +28,7 @@ impl Service {
     /// Drops one batch of old idempotency keys; says whether there may be more.
     pub async fn drop_old_answers(&self) -> Result<bool, DbError> {
         let dropped = self
-            .writing(idempotency_keys::drop_old(&self.pool, CLEANING_BATCH))
+            .writing(idempotency_keys::drop_old(&self.chores, CLEANING_BATCH))
             .await?;
         Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped == CLEANING_BATCH))
     }
@@ -36,7 +36,7 @@ impl Service {
     /// Sees to the partitions of the log; says whether there was anything to do.
     pub async fn keep_partitions(&self) -> Result<bool, DbError> {
         let done = self
-            .writing(order_events::keep_partitions(&self.pool, self.event_retention_days))
+            .writing(order_events::keep_partitions(&self.chores, self.event_retention_days))
             .await?;
         if done {
             tracing::info!("partitions of the log were made or dropped");

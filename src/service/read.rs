@@ -3,9 +3,14 @@
 //! Whatever is read is told to the hub, too: a merchant that has seen a version never finds an older one at the status
 //! endpoint of the same replica. That also covers a change whose commit went through while its confirmation was lost.
 
+use std::time::Duration;
+
+use tokio::sync::SemaphorePermit;
+use tokio::time::timeout;
+
 use super::Service;
 use crate::db::order_events::LoggedEvent;
-use crate::db::{DbError, order_events, orders};
+use crate::db::{DbError, Transaction, order_events, orders};
 use crate::domain::listing::{OrderFilter, Page, PageSize};
 use crate::domain::order::{MerchantId, Order, OrderId};
 use crate::domain::text::OutTradeNo;
@@ -15,6 +20,14 @@ use crate::domain::text::OutTradeNo;
 pub enum OrderName {
     Id(OrderId),
     OutTradeNo(OutTradeNo),
+}
+
+/// How long a list waits for its turn.
+const LIST_PATIENCE: Duration = Duration::from_secs(3);
+
+struct ListTurn<'a> {
+    transaction: Transaction,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl Service {
@@ -33,8 +46,23 @@ impl Service {
         Ok(order)
     }
 
+    /// A transaction for a list, when it is its turn.
+    async fn list_turn(&self) -> Result<ListTurn<'_>, DbError> {
+        let permit = timeout(LIST_PATIENCE, self.lists.acquire()).await;
+        let permit = permit
+            .ok()
+            .and_then(Result::ok)
+            .ok_or(DbError::Unavailable(sqlx::Error::PoolTimedOut))?;
+        let transaction = self.begin(&self.pool).await?;
+        Ok(ListTurn {
+            transaction,
+            _permit: permit,
+        })
+    }
+
     pub async fn list_orders(&self, filter: &OrderFilter) -> Result<Page<Order>, DbError> {
-        let rows = self.reading(orders::list(&self.pool, filter)).await?;
+        let mut turn = self.list_turn().await?;
+        let rows = self.reading(orders::list(&mut turn.transaction, filter)).await?;
         self.hub.publish_all(&rows);
         Ok(Page::of(rows, filter.limit))
     }

@@ -128,7 +128,7 @@ impl Service {
     }
 
     async fn publish_stored(&self, id: OrderId) -> Result<(), DbError> {
-        if let Some(order) = self.reading(orders::find(&self.pool, id)).await? {
+        if let Some(order) = self.reading(orders::find(&self.chores, id)).await? {
             self.hub.publish(&order);
         }
         Ok(())

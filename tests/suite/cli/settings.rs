@@ -7,7 +7,6 @@ use crate::support::Process;
 
 /// A flag of `serve`, and values that it must refuse.
 const WRONG: &[(&str, &[&str])] = &[
-    ("--database-url", &["", "mysql://u@h/d", "localhost"]),
     ("--db-connections", &["1", "-1", "many", "1001"]),
     ("--auto-migrate", &["maybe"]),
     ("--demo", &["maybe"]),
@@ -78,6 +77,24 @@ fn without_a_command_a_wrong_setting_is_refused_as_well() {
 fn an_unknown_flag_and_an_unknown_command_are_refused_by_name() {
     assert_refused("--nonsense", payquery(&["serve", "--nonsense"]));
     assert_refused("nonsense", payquery(&["nonsense"]));
+}
+
+#[test]
+fn a_database_that_is_no_postgres_is_refused_by_name_and_its_password_is_not_repeated() {
+    for url in ["mysql://user:hunter2@host/data", "localhost:hunter2"] {
+        let mut command = Process::command(&["migrate"]);
+        command.env("DATABASE_URL", url);
+        let (code, output, complaint) = Process::run(command);
+        assert_eq!(code, Some(1), "{complaint}");
+        assert!(
+            complaint.contains("DATABASE_URL must begin with postgres://"),
+            "{complaint}"
+        );
+        assert!(
+            !complaint.contains("hunter2") && !output.contains("hunter2"),
+            "{complaint}"
+        );
+    }
 }
 
 #[test]

@@ -24,6 +24,8 @@ fn server() -> &'static PrivatePostgres {
                 "fsync=off",
                 "shared_preload_libraries=pg_stat_statements",
                 "max_connections=500",
+                // Each database has statements of its own; what is crowded out would be counted as never sent.
+                "pg_stat_statements.max=50000",
             ]
             .map(Into::into)
             .into(),
