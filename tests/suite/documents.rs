@@ -209,6 +209,7 @@ fn every_file_that_a_document_names_is_there() {
         "docs/architecture.md",
         "docs/api.md",
         "docs/operations.md",
+        "docs/reliability.md",
     ] {
         let (text, here) = (read(document), root.join(document));
         let links = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());

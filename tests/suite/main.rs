@@ -16,6 +16,7 @@ mod creating;
 mod description;
 mod documents;
 mod drain;
+mod durability;
 mod expiry;
 mod holds;
 mod hot_orders;
