@@ -138,7 +138,10 @@ impl Hub {
             Some(Slot::Hot(hot)) => {
                 let hot = Arc::clone(hot);
                 drop(shard);
-                hot.advance(Snapshot::changed(order));
+                // What is read is published, too, and is mostly known: nothing is rendered for that.
+                if order.version > hot.snapshot().version {
+                    hot.advance(Snapshot::changed(order));
+                }
             }
             Some(Slot::Loading(loading)) => match &loading.overtaken_by {
                 Some(hot) => hot.advance(Snapshot::changed(order)),

@@ -12,8 +12,9 @@ FLEET=$(mktemp -d "${TMPDIR:-/tmp}/payquery-replicas.XXXXXX")
 export FLEET
 # nginx is the only peer that they have.
 export PAYQUERY_TRUSTED_PROXIES=127.0.0.1
-# A Postgres as it is installed takes 100 connections; the replicas share 80 of them, and each takes one more to listen.
-export PAYQUERY_DB_CONNECTIONS=${PAYQUERY_DB_CONNECTIONS:-$((80 / replicas > 16 ? 16 : 80 / replicas))}
+# A Postgres as it is installed takes 100 connections; the replicas share 72 of them for requests, and each takes four more for
+# its chores and to listen.
+export PAYQUERY_DB_CONNECTIONS=${PAYQUERY_DB_CONNECTIONS:-$((72 / replicas > 16 ? 16 : 72 / replicas))}
 
 main() {
   trap finish EXIT
