@@ -7,10 +7,13 @@ mod auth;
 mod body;
 mod client_address;
 mod conditional;
+mod cors;
 mod error;
 mod events;
+mod fields;
 #[cfg(test)]
 mod fuzz;
+mod lane;
 mod limits;
 mod list;
 mod openapi;
@@ -39,6 +42,7 @@ use pace::Pace;
 use poll_metrics::PollMetrics;
 use scope::RouteMetrics;
 
+pub use lane::{HEAD_LIMIT, IDLE_LIMIT, Lane, Replay};
 pub use limits::Rate;
 pub use openapi::document as openapi_document;
 pub use scope::RequestScope;

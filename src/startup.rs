@@ -8,8 +8,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
-use actix_web::{App, HttpServer, web};
+use actix_http::{HttpService, Protocol};
+use actix_server::{GracefulShutdownSignal, Server, ServerHandle};
+use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::{App, web};
 use anyhow::Context as _;
 use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,15 +21,11 @@ use tokio_util::task::TaskTracker;
 use crate::config::ServeArgs;
 use crate::database::Database;
 use crate::feed;
-use crate::http::{Door, RequestScope, routes};
+use crate::http::{Door, HEAD_LIMIT, IDLE_LIMIT, Lane, Replay, RequestScope, routes};
 use crate::service::{Service, housekeeping};
 use crate::telemetry::Metrics;
 use file_limit::FileBudget;
 
-/// Longer than any client's interval: a poller keeps its connection. (actix's own 5 s would cost a handshake for each poll.)
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to send its request's head.
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long answers that are being written get once all held requests were let go.
 const SHUTDOWN_SECONDS: u64 = 5;
 /// Metrics that are kept as samples are put into their buckets this often.
@@ -145,23 +144,43 @@ fn build_server(
     listener: TcpListener,
     connections: usize,
 ) -> anyhow::Result<Server> {
-    let cors_origins = args.cors_origins.clone();
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(web::Data::from(Arc::clone(&door)))
-            .wrap(RequestScope(Arc::clone(&door)))
-            .configure(|config| routes::configure(config, &cors_origins))
-    })
-    .workers(args.http_workers())
-    .max_connections(connections.div_ceil(args.http_workers()))
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(REQUEST_HEAD_TIMEOUT)
-    // A client that closes its side is gone: its held request gives its place back at once.
-    .h1_allow_half_closed(false)
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .listen(listener)?;
+    let server = Server::build()
+        .workers(args.http_workers())
+        .max_concurrent_connections(connections.div_ceil(args.http_workers()))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals();
+    let closing = server.graceful_shutdown_signal();
+    let server = server.listen("payquery", listener, move || Lane {
+        door: Arc::clone(&door),
+        closing: closing.clone(),
+        web: web_service(&door, &closing),
+    })?;
     Ok(server.run())
+}
+
+/// actix-web, for all that is no plain poll.
+fn web_service(
+    door: &Arc<Door>,
+    closing: &GracefulShutdownSignal,
+) -> impl ServiceFactory<(Replay, Protocol, Option<SocketAddr>), Config = (), Response = (), InitError = ()> + use<> {
+    let app = App::new()
+        .app_data(web::Data::from(Arc::clone(door)))
+        .wrap(RequestScope(Arc::clone(door)))
+        .configure(routes::configure);
+    let app = app
+        .into_factory()
+        .map_err(|error: actix_web::Error| error.error_response());
+    let closing = closing.clone();
+    HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let closing = closing.clone();
+            async move { closing.notified().await }
+        })
+        .keep_alive(IDLE_LIMIT)
+        .client_request_timeout(HEAD_LIMIT)
+        // A client that closes its side is gone: its held request gives its place back at once.
+        .h1_allow_half_closed(false)
+        .finish(map_config(app, |()| AppConfig::default()))
 }
 
 async fn keep_door(door: Arc<Door>, metrics: Metrics, stop: CancellationToken) {

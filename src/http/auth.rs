@@ -3,17 +3,18 @@
 //! Good credentials are never held up by somebody else's failures: the limit on failed attempts is asked only when an attempt
 //! has failed, or would cost a look-up in the database.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use futures_util::future::LocalBoxFuture;
 use uuid::Uuid;
 
 use super::Door;
-use super::client_address::{network_of, of_request};
+use super::client_address::{client_address, network_of};
 use super::error::ApiError;
+use super::fields::Fields;
 use super::limits::{Allowance, Cost};
 use crate::db::api_keys::ActiveKey;
 use crate::domain::api_key::{self, ApiKey};
@@ -33,8 +34,8 @@ impl FromRequest for Merchant {
         let request = request.clone();
         Box::pin(async move {
             let door = request.app_data::<web::Data<Door>>().expect("every route has the door");
-            let token = bearer_token(&request)?.ok_or(MISSING_KEY)?;
-            let active = door.authenticate(&request, token).await?;
+            let token = bearer_token(request.headers())?.ok_or(MISSING_KEY)?;
+            let active = door.authenticate(door.client_of(&request), token).await?;
             let allowance = door
                 .merchant_limiter
                 .check(active.key_id, Cost::Full)
@@ -48,7 +49,7 @@ impl FromRequest for Merchant {
 const MISSING_KEY: ApiError = ApiError::Unauthorized {
     reason: "send the API key: Authorization: Bearer pqk_…",
 };
-const MISSING_CREDENTIALS: ApiError = ApiError::Unauthorized {
+pub(super) const MISSING_CREDENTIALS: ApiError = ApiError::Unauthorized {
     reason: "send the order's client secret or the API key: Authorization: Bearer …",
 };
 const WRONG_KEY: ApiError = ApiError::Unauthorized {
@@ -67,14 +68,14 @@ const NO_TOKEN: ApiError = ApiError::Unauthorized {
 
 /// An order that somebody may see.
 #[derive(Debug)]
-pub struct Opened {
-    pub hot: Arc<HotOrder>,
-    pub opener: Opener,
+pub(super) struct Opened {
+    pub(super) hot: Arc<HotOrder>,
+    pub(super) opener: Opener,
 }
 
 /// Who opened an order.
-#[derive(Debug)]
-pub enum Opener {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Opener {
     /// A payer's screen, with the client secret.
     Payer,
     /// The merchant, with the API key of that id.
@@ -85,15 +86,11 @@ pub enum Opener {
 
 impl Door {
     /// Opens an order for whoever asks. A wrong secret, another tenant's order and no order at all look the same.
-    pub(super) async fn open_order(
-        &self,
-        request: &HttpRequest,
-        id: OrderId,
-        secret_in_query: Option<&str>,
-    ) -> Result<Opened, ApiError> {
-        let token = bearer_token(request)?.or(secret_in_query).ok_or(MISSING_CREDENTIALS)?;
+    ///
+    /// `client` is the asker's network.
+    pub(super) async fn open_order(&self, id: OrderId, token: &str, client: IpAddr) -> Result<Opened, ApiError> {
         if token.starts_with(api_key::PREFIX) {
-            let active = self.authenticate(request, token).await?;
+            let active = self.authenticate(client, token).await?;
             // A look-up in the database comes out of the quota before it is made: a key may ask for any id.
             let opener = if self.service.hub.has(id) {
                 Opener::Merchant(active.key_id)
@@ -110,37 +107,41 @@ impl Door {
                 hot,
                 opener: Opener::Payer,
             }),
-            None => Err(self.count_failure(request, ApiError::OrderNotFound)),
+            None => Err(self.count_failure(client, ApiError::OrderNotFound)),
         }
     }
 
-    async fn authenticate(&self, request: &HttpRequest, token: &str) -> Result<ActiveKey, ApiError> {
+    /// The network of whoever sent the request.
+    pub(super) fn client_of(&self, request: &HttpRequest) -> IpAddr {
+        let trusted = &self.settings.trusted_proxies;
+        network_of(client_address(request.peer_addr(), request.headers(), trusted))
+    }
+
+    async fn authenticate(&self, client: IpAddr, token: &str) -> Result<ActiveKey, ApiError> {
         let Ok(key) = ApiKey::parse(token) else {
             let error = if token.starts_with(client_secret::PREFIX) {
                 NOT_A_KEY
             } else {
                 WRONG_KEY
             };
-            return Err(self.count_failure(request, error));
+            return Err(self.count_failure(client, error));
         };
         if let Some(active) = self.service.known_keys.find(&key) {
             return Ok(active);
         }
         // A key that was never seen costs a look-up. Those have a limit of their own, or guessing keys would be a way to load
         // the database; a good key is looked up once and is no failure.
-        let client = network_of(of_request(request, &self.settings.trusted_proxies));
         self.key_lookup_limiter
             .check(client, Cost::Full)
             .map_err(ApiError::QuotaExceeded)?;
         match self.service.find_key(&key).await? {
             Some(active) => Ok(active),
-            None => Err(self.count_failure(request, WRONG_KEY)),
+            None => Err(self.count_failure(client, WRONG_KEY)),
         }
     }
 
     /// Counts a failed attempt of the client's network: the error to answer with is `error`, or 429 when there were too many.
-    fn count_failure(&self, request: &HttpRequest, error: ApiError) -> ApiError {
-        let client = network_of(of_request(request, &self.settings.trusted_proxies));
+    fn count_failure(&self, client: IpAddr, error: ApiError) -> ApiError {
         match self.auth_failure_limiter.check(client, Cost::Full) {
             Ok(_) => error,
             Err(refusal) => ApiError::QuotaExceeded(refusal),
@@ -149,11 +150,11 @@ impl Door {
 }
 
 /// The token of `Authorization: Bearer` (RFC 6750 §2.1); None without the header.
-pub(super) fn bearer_token(request: &HttpRequest) -> Result<Option<&str>, ApiError> {
-    let Some(value) = request.headers().get(AUTHORIZATION) else {
+pub(super) fn bearer_token(fields: &(impl Fields + ?Sized)) -> Result<Option<&str>, ApiError> {
+    let Some(value) = fields.first("authorization") else {
         return Ok(None);
     };
-    let text = value.to_str().map_err(|_| WRONG_SCHEME)?;
+    let text = std::str::from_utf8(value).map_err(|_| WRONG_SCHEME)?;
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     match (scheme.eq_ignore_ascii_case("bearer"), token.trim()) {
         (false, _) => Err(WRONG_SCHEME),

@@ -1,14 +1,16 @@
 //! Conditional requests (RFC 9110 §13): `If-None-Match` with weak comparison, `If-Match` with strong.
 //!
-//! An entity tag of ours is a version in quotes. Nothing is allocated here: the status endpoint comes by for each poll.
+//! An entity tag of ours is a version in quotes. Nothing is allocated for a poll: its list has one member.
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use smallvec::SmallVec;
 
 use super::error::ApiError;
+use super::fields::Fields;
 use crate::domain::order::Version;
 use crate::service::update::Precondition;
 
-/// What `If-None-Match` says about an entity tag.
+/// What `If-None-Match` says about a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoneMatch {
     Absent,
@@ -18,40 +20,61 @@ pub enum NoneMatch {
     Differs,
 }
 
-/// Compares `If-None-Match` with our tag, weakly (RFC 9110 §13.1.2). A field that is not a list of tags matches nothing:
-/// the plain answer is never wrong.
-pub fn none_match(headers: &HeaderMap, etag: &[u8]) -> NoneMatch {
-    compare(headers.get_all(header::IF_NONE_MATCH), etag)
+/// `If-None-Match`, read once: which versions the client has. Kept while a request is held, when the bytes that it came in
+/// are gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KnownVersions {
+    Absent,
+    Any,
+    /// A list that is mostly of one, and stands in no memory of its own then.
+    These(SmallVec<[Version; 2]>),
 }
 
-/// The highest version among the tags of `If-None-Match`: the client has seen it, here or on another replica.
-pub fn highest_version(headers: &HeaderMap) -> Option<Version> {
-    let tags = headers
-        .get_all(header::IF_NONE_MATCH)
-        .flat_map(|field| EntityTags(field.as_bytes()))
-        .flatten();
-    tags.filter_map(|tag| {
-        std::str::from_utf8(&tag.quoted[1..tag.quoted.len() - 1])
-            .ok()?
-            .parse()
-            .ok()
-            .map(Version)
-    })
-    .max()
-}
-
-fn compare<'a>(fields: impl Iterator<Item = &'a HeaderValue>, etag: &[u8]) -> NoneMatch {
-    let mut seen = NoneMatch::Absent;
-    for field in fields {
-        if is_any(field.as_bytes()) {
-            return NoneMatch::Any;
+impl KnownVersions {
+    /// Reads the fields (RFC 9110 §13.1.2). One that is not a list of tags, and a tag that is no version of ours, match
+    /// nothing: the plain answer is never wrong.
+    pub(super) fn read(fields: &(impl Fields + ?Sized)) -> Self {
+        let mut known = Self::Absent;
+        for field in fields.all("if-none-match") {
+            if is_any(field) {
+                return Self::Any;
+            }
+            let mut versions = match known {
+                Self::These(versions) => versions,
+                Self::Absent | Self::Any => SmallVec::new(),
+            };
+            versions.extend(EntityTags(field).flatten().filter_map(|tag| version_in(tag.quoted)));
+            known = Self::These(versions);
         }
-        if EntityTags(field.as_bytes()).any(|tag| tag.is_ok_and(|tag| tag.quoted == etag)) {
-            return NoneMatch::Matches;
-        }
-        seen = NoneMatch::Differs;
+        known
     }
-    seen
+
+    /// Compares with a version's entity tag, weakly.
+    pub(super) fn compare(&self, version: Version) -> NoneMatch {
+        match self {
+            Self::Absent => NoneMatch::Absent,
+            Self::Any => NoneMatch::Any,
+            Self::These(versions) if versions.contains(&version) => NoneMatch::Matches,
+            Self::These(_) => NoneMatch::Differs,
+        }
+    }
+
+    /// The highest of them: the client has seen it, here or on another replica.
+    pub(super) fn highest(&self) -> Option<Version> {
+        match self {
+            Self::These(versions) => versions.iter().copied().max(),
+            Self::Absent | Self::Any => None,
+        }
+    }
+}
+
+/// The version that an entity tag of ours stands for. We write it in one way, so only that way is ours.
+fn version_in(quoted: &[u8]) -> Option<Version> {
+    let digits = &quoted[1..quoted.len() - 1];
+    if !digits.iter().all(u8::is_ascii_digit) || (digits[..].first() == Some(&b'0') && digits.len() > 1) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok().map(Version)
 }
 
 /// The precondition of a report: `If-Match` (strong comparison) and, as RFC 9110 §13.2.2 has it, `If-None-Match`, which
@@ -59,14 +82,13 @@ fn compare<'a>(fields: impl Iterator<Item = &'a HeaderValue>, etag: &[u8]) -> No
 #[derive(Debug)]
 pub struct WritePrecondition {
     if_match: Vec<HeaderValue>,
-    if_none_match: Vec<HeaderValue>,
+    if_none_match: KnownVersions,
 }
 
 impl WritePrecondition {
     /// Refuses an `If-Match` that is no list of entity tags: to take it for anything would be a guess.
     pub fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let fields = |name| headers.get_all(name).cloned().collect::<Vec<_>>();
-        let if_match = fields(header::IF_MATCH);
+        let if_match: Vec<_> = headers.get_all(header::IF_MATCH).cloned().collect();
         let well_formed =
             |field: &HeaderValue| is_any(field.as_bytes()) || EntityTags(field.as_bytes()).all(|tag| tag.is_ok());
         if !if_match.iter().all(well_formed) {
@@ -77,7 +99,7 @@ impl WritePrecondition {
         }
         Ok(Self {
             if_match,
-            if_none_match: fields(header::IF_NONE_MATCH),
+            if_none_match: KnownVersions::read(headers),
         })
     }
 }
@@ -92,7 +114,7 @@ impl Precondition for WritePrecondition {
         };
         (self.if_match.is_empty() || self.if_match.iter().any(matches_strongly))
             && matches!(
-                compare(self.if_none_match.iter(), etag.as_bytes()),
+                self.if_none_match.compare(version),
                 NoneMatch::Absent | NoneMatch::Differs
             )
     }
@@ -183,11 +205,20 @@ mod tests {
             (&["\"*\""], NoneMatch::Differs),
         ];
         for (fields, expected) in cases {
-            assert_eq!(
-                none_match(&headers(&header::IF_NONE_MATCH, fields), b"\"3\""),
-                *expected,
-                "{fields:?}"
-            );
+            let known = KnownVersions::read(&headers(&header::IF_NONE_MATCH, fields));
+            assert_eq!(known.compare(Version(3)), *expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn the_highest_of_the_versions_shown_is_found() {
+        let highest = |fields: &[&str]| KnownVersions::read(&headers(&header::IF_NONE_MATCH, fields)).highest();
+        assert_eq!(
+            highest(&["\"1\", W/\"12\"", "\"3\", \"x\", \"99999999999999999999\""]),
+            Some(Version(12))
+        );
+        for fields in [&[][..], &["*"], &["\"\""], &["\"-1\", \"+1\", \"01\""]] {
+            assert_eq!(highest(fields), None, "{fields:?}");
         }
     }
 

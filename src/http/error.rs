@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use actix_cors::CorsError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
@@ -314,14 +313,6 @@ impl ResponseError for ApiError {
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         Self::Database(Arc::new(error))
-    }
-}
-
-impl From<&CorsError> for ApiError {
-    fn from(error: &CorsError) -> Self {
-        Self::PreflightRefused {
-            reason: error.to_string(),
-        }
     }
 }
 

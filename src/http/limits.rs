@@ -4,13 +4,14 @@
 //! A full answer costs two cells, a 304 (or a held request) one: whoever asks the cheap way may ask twice as often. Headers
 //! and configuration count full answers.
 
+use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hash};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use governor::clock::{Clock as _, QuantaClock};
 use governor::middleware::StateInformationMiddleware;
@@ -18,8 +19,8 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use metrics::{Counter, counter};
 
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// How many requests a key may make: a steady rate, and a burst on top of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -79,9 +80,9 @@ struct KeyedQuota {
     crowded: AtomicBool,
 }
 
-/// The request may go on; these headers tell how many more may.
-#[derive(Debug, Default)]
-pub struct Allowance(Option<(HeaderValue, HeaderValue)>);
+/// The request may go on; so many cells are left after it. None where there is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance(Option<u32>);
 
 /// The quota is used up.
 #[derive(Debug)]
@@ -110,10 +111,7 @@ impl Limiter {
             return Ok(Allowance(None));
         };
         match quota.take(quota.place_of(key), cost) {
-            Ok(remaining) => Ok(Allowance(Some((
-                quota.policy.clone(),
-                quota.header(self.name, remaining),
-            )))),
+            Ok(remaining) => Ok(Allowance(Some(remaining))),
             Err(wait) => {
                 self.refused.increment(1);
                 let retry_after = whole_seconds(wait).max(1);
@@ -125,6 +123,14 @@ impl Limiter {
                     retry_after,
                 }))
             }
+        }
+    }
+
+    /// The header fields that tell how many more requests may come.
+    pub fn write(&self, allowance: Allowance, mut field: impl FnMut(&HeaderName, &[u8])) {
+        if let (Some(quota), Some(remaining)) = (&self.quota, allowance.0) {
+            field(&RATE_LIMIT_POLICY, quota.policy.as_bytes());
+            field(&RATE_LIMIT, quota.header(self.name, remaining).as_bytes());
         }
     }
 
@@ -191,11 +197,11 @@ impl KeyedQuota {
         }
     }
 
-    fn header(&self, name: &str, remaining: u32) -> HeaderValue {
-        self.ready
-            .get(remaining as usize)
-            .cloned()
-            .unwrap_or_else(|| self.write_header(name, remaining))
+    fn header(&self, name: &str, remaining: u32) -> Cow<'_, HeaderValue> {
+        match self.ready.get(remaining as usize) {
+            Some(ready) => Cow::Borrowed(ready),
+            None => Cow::Owned(self.write_header(name, remaining)),
+        }
     }
 
     /// `r`: full answers left; `t`: seconds until the quota is full again.
@@ -204,15 +210,6 @@ impl KeyedQuota {
         let full_in = whole_seconds(Duration::from_secs_f64(missing / self.cells_per_second));
         let text = format!("\"{name}\";r={};t={full_in}", remaining / CELLS_PER_FULL_ANSWER);
         HeaderValue::from_maybe_shared(Bytes::from(text)).expect("a name and numbers make a header value")
-    }
-}
-
-impl Allowance {
-    pub fn write_to(self, headers: &mut HeaderMap) {
-        if let Some((policy, limit)) = self.0 {
-            headers.insert(RATE_LIMIT_POLICY, policy);
-            headers.insert(RATE_LIMIT, limit);
-        }
     }
 }
 
@@ -234,15 +231,12 @@ mod tests {
         let limiter = limiter(0.1, 3);
         for left in [2, 1, 0] {
             let allowance = limiter.check("key", Cost::Full).expect("within the burst");
-            let (policy, limit) = allowance.0.expect("there is a limit");
-            assert_eq!(policy, "\"poll\";q=3;w=30");
-            assert!(
-                limit
-                    .to_str()
-                    .expect("ascii")
-                    .starts_with(&format!("\"poll\";r={left};t=")),
-                "{limit:?}"
-            );
+            let mut told = Vec::new();
+            limiter.write(allowance, |_, value| {
+                told.push(String::from_utf8_lossy(value).into_owned())
+            });
+            assert_eq!(told[0], "\"poll\";q=3;w=30");
+            assert!(told[1].starts_with(&format!("\"poll\";r={left};t=")), "{told:?}");
         }
         let refusal = limiter.check("key", Cost::Full).expect_err("the burst is used up");
         assert_eq!(refusal.retry_after, 10);

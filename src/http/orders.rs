@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Door;
 use super::auth::Merchant;
 use super::body::MerchantJson;
-use super::conditional::{NoneMatch, none_match};
+use super::conditional::{KnownVersions, NoneMatch};
 use super::error::ApiError;
 use super::list::{self, OrderQuery};
 use super::routes;
@@ -198,7 +198,7 @@ async fn read(
         .await?
         .ok_or(ApiError::OrderNotFound)?;
     let etag = format!("\"{}\"", order.version);
-    match none_match(request.headers(), etag.as_bytes()) {
+    match KnownVersions::read(request.headers()).compare(order.version) {
         NoneMatch::Matches | NoneMatch::Any => Ok(HttpResponse::NotModified()
             .insert_header((header::ETAG, etag))
             .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use actix_web::http::header::HeaderValue;
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -54,8 +53,6 @@ pub struct Pace {
     load: AtomicU8,
     processors: usize,
     last_sample: Mutex<(Instant, Duration)>,
-    /// `X-Poll-Interval` by seconds.
-    ready: Vec<HeaderValue>,
 }
 
 impl Pace {
@@ -65,9 +62,6 @@ impl Pace {
             load: AtomicU8::new(Load::Normal as u8),
             processors: processors.max(1),
             last_sample: Mutex::new((Instant::now(), processor_time())),
-            ready: (0..=MAX_INTERVAL)
-                .map(|seconds| HeaderValue::from(u64::from(seconds)))
-                .collect(),
         }
     }
 
@@ -88,16 +82,15 @@ impl Pace {
         }
     }
 
-    /// The header for an order created at `created_at`. A poller that wanted to be held and could not be is asked to wait at
+    /// Seconds until the next poll of an order created at `created_at`. A poller that wanted to be held and could not be is asked to wait at
     /// least as long as under load: it would otherwise come back at once.
-    pub fn header(&self, created_at: Timestamp, now: Timestamp, degraded: bool) -> HeaderValue {
+    pub fn seconds(&self, created_at: Timestamp, now: Timestamp, degraded: bool) -> u32 {
         let load = if degraded {
             self.load().max(Load::Busy)
         } else {
             self.load()
         };
-        let seconds = interval(now.since(created_at).num_seconds(), load);
-        self.ready[seconds as usize].clone()
+        interval(now.since(created_at).num_seconds(), load)
     }
 }
 
@@ -173,7 +166,7 @@ mod tests {
     fn a_hold_that_found_no_place_is_asked_to_slow_down() {
         let pace = Pace::new(1_000_000);
         let (created, now) = (Timestamp::from_unix_ms(0), Timestamp::from_unix_ms(1000));
-        assert_eq!(pace.header(created, now, false), "2");
-        assert_eq!(pace.header(created, now, true), "4");
+        assert_eq!(pace.seconds(created, now, false), 2);
+        assert_eq!(pace.seconds(created, now, true), 4);
     }
 }

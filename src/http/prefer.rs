@@ -1,12 +1,12 @@
 //! `Prefer: wait=N` (RFC 7240): how long a client is willing to wait.
 
-use actix_web::http::header::HeaderMap;
+use super::fields::Fields;
 
 /// The seconds of the first `wait` preference. What cannot be understood is passed over, as RFC 7240 §2 asks.
-pub fn wait_seconds(headers: &HeaderMap) -> Option<u32> {
-    headers
-        .get_all("prefer")
-        .filter_map(|field| field.to_str().ok())
+pub(super) fn wait_seconds(fields: &(impl Fields + ?Sized)) -> Option<u32> {
+    fields
+        .all("prefer")
+        .filter_map(|field| std::str::from_utf8(field).ok())
         .find_map(wait_in)
 }
 

@@ -1,49 +1,64 @@
-//! What a request for a status asks: query parameters and `Prefer`, checked.
+//! What a request for a status asks: query parameters, `Prefer` and `If-None-Match`, checked.
 
 use std::borrow::Cow;
 
-use actix_web::http::header::HeaderMap;
-
+use super::conditional::KnownVersions;
 use super::error::ApiError;
+use super::fields::Fields;
 use super::prefer;
 use crate::domain::order::Version;
 
-/// A request for a status, apart from its conditions.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Question<'a> {
+/// A request for a status, apart from whose and by whom. Borrows nothing: it outlives, in a hold, the bytes that it came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Question {
     /// Seconds to be held at most; 0 is not at all.
-    pub wait: u32,
+    pub(super) wait: u32,
     /// The wait came as `Prefer: wait`, which wants to hear that it was honoured.
-    pub preferred: bool,
-    pub since_version: Option<Version>,
-    pub until_final: bool,
-    pub client_secret: Option<Cow<'a, str>>,
+    pub(super) preferred: bool,
+    pub(super) since_version: Option<Version>,
+    pub(super) until_final: bool,
+    /// `If-None-Match`.
+    pub(super) known: KnownVersions,
 }
 
-impl<'a> Question<'a> {
-    /// Reads the question; `max_wait` clamps the wait. Parameters that mean nothing here are passed over: clients add some
-    /// to get around caches.
-    pub fn read(query: &'a str, headers: &HeaderMap, max_wait: u32) -> Result<Self, ApiError> {
-        let mut question = Self::default();
-        let (mut wait, mut until) = (None, None);
+impl Question {
+    /// Reads the question, and `client_secret` from the query; `max_wait` clamps the wait. Parameters that mean nothing here
+    /// are passed over: clients add some to get around caches.
+    pub(super) fn read<'a>(
+        query: &'a str,
+        fields: &(impl Fields + ?Sized),
+        max_wait: u32,
+    ) -> Result<(Self, Option<Cow<'a, str>>), ApiError> {
+        let (mut wait, mut since_version, mut until, mut client_secret) = (None, None, None, None);
         if !query.is_empty() {
             for (name, value) in form_urlencoded::parse(query.as_bytes()) {
                 match &*name {
                     "wait" => set_once(&mut wait, "wait", read_wait(&value)?)?,
-                    "since_version" => set_once(&mut question.since_version, "since_version", read_version(&value)?)?,
+                    "since_version" => set_once(&mut since_version, "since_version", read_version(&value)?)?,
                     "until" => set_once(&mut until, "until", read_until(&value)?)?,
-                    "client_secret" => set_once(&mut question.client_secret, "client_secret", value)?,
+                    "client_secret" => set_once(&mut client_secret, "client_secret", value)?,
                     _ => {}
                 }
             }
         }
-        if wait.is_none() {
-            wait = prefer::wait_seconds(headers);
-            question.preferred = wait.is_some();
-        }
-        question.wait = wait.unwrap_or(0).min(max_wait);
-        question.until_final = until.is_some();
-        Ok(question)
+        let preference = if wait.is_none() {
+            prefer::wait_seconds(fields)
+        } else {
+            None
+        };
+        let question = Self {
+            wait: wait.or(preference).unwrap_or(0).min(max_wait),
+            preferred: preference.is_some(),
+            since_version,
+            until_final: until.is_some(),
+            known: KnownVersions::read(fields),
+        };
+        Ok((question, client_secret))
+    }
+
+    /// The highest version that the client has shown.
+    pub(super) fn shown(&self) -> Option<Version> {
+        self.since_version.max(self.known.highest())
     }
 }
 
@@ -85,11 +100,11 @@ fn read_until(text: &str) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
     use proptest::prelude::*;
 
-    fn read(query: &str) -> Result<Question<'_>, ApiError> {
-        Question::read(query, &HeaderMap::new(), 55)
+    fn read(query: &str) -> Result<Question, ApiError> {
+        Question::read(query, &HeaderMap::new(), 55).map(|(question, _)| question)
     }
 
     #[test]
@@ -141,9 +156,9 @@ mod tests {
     fn the_query_wins_over_prefer_and_only_prefer_is_acknowledged() {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static("prefer"), HeaderValue::from_static("wait=100"));
-        let preferred = Question::read("", &headers, 55).expect("valid");
+        let (preferred, _) = Question::read("", &headers, 55).expect("valid");
         assert_eq!((preferred.wait, preferred.preferred), (55, true));
-        let asked = Question::read("wait=5", &headers, 55).expect("valid");
+        let (asked, _) = Question::read("wait=5", &headers, 55).expect("valid");
         assert_eq!((asked.wait, asked.preferred), (5, false));
     }
 

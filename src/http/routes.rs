@@ -1,17 +1,17 @@
 //! Every URL, and what answers there.
 
-use actix_cors::Cors;
-use actix_web::http::header;
+use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::ApiError;
-use super::{CorsOrigins, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses};
+use super::{Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses};
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
 
 pub const STATUS: &str = "/v1/orders/{id}/status";
+const STATUS_ALLOW: &str = "GET, HEAD, PUT";
 pub const HEALTHZ: &str = "/healthz";
 pub const READYZ: &str = "/readyz";
 pub const METRICS: &str = "/metrics";
@@ -44,8 +44,10 @@ pub fn table() -> Vec<Route> {
             r.route(web::put().to(report::by_out_trade_no))
         }),
         route("/v1/orders/{id}", "GET, HEAD", |r| readable(r, orders::get_by_id)),
-        route(STATUS, "GET, HEAD, PUT", |r| {
-            readable(r, status::get_status).route(web::put().to(report::by_id))
+        route(STATUS, STATUS_ALLOW, |r| {
+            readable(r, status::get_status)
+                .route(web::put().to(report::by_id))
+                .route(web::method(Method::OPTIONS).to(preflight))
         }),
         route("/v1/orders/{id}/events", "GET, HEAD", |r| {
             readable(r, events::list_events)
@@ -59,16 +61,11 @@ pub fn table() -> Vec<Route> {
 }
 
 /// Adds every route to an app.
-pub fn configure(config: &mut ServiceConfig, cors_origins: &CorsOrigins) {
+pub fn configure(config: &mut ServiceConfig) {
     config.app_data(web::PayloadConfig::new(MAX_BODY_BYTES));
     for Route { path, allow, add } in table() {
         let refuse = web::to(move || async move { Err::<HttpResponse, _>(ApiError::MethodNotAllowed { allow }) });
-        let resource = add(web::resource(path).name(path)).default_service(refuse);
-        if path == STATUS {
-            config.service(resource.wrap(cors(cors_origins)));
-        } else {
-            config.service(resource);
-        }
+        config.service(add(web::resource(path).name(path)).default_service(refuse));
     }
     config.service(SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json").validator_url("none")));
     config.default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::RouteNotFound) }));
@@ -86,33 +83,8 @@ where
         .route(web::head().to(handler))
 }
 
-/// Pages of these origins may ask for a status and read every header of the answer. No cookies are involved: whoever has the
-/// client secret could ask from anywhere.
-fn cors(origins: &CorsOrigins) -> Cors {
-    let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD"])
-        .allowed_headers([
-            header::AUTHORIZATION,
-            header::IF_NONE_MATCH,
-            header::ACCEPT,
-            header::CACHE_CONTROL,
-        ])
-        .allowed_headers(["prefer", "last-event-id", "x-request-id"])
-        // Some clients send it with every request, a GET too.
-        .allowed_header(header::CONTENT_TYPE)
-        .expose_headers([
-            "etag",
-            "x-poll-interval",
-            "retry-after",
-            "ratelimit",
-            "ratelimit-policy",
-        ])
-        .expose_headers(["preference-applied", "x-request-id", "date"])
-        .max_age(86_400);
-    match origins {
-        CorsOrigins::Any => cors.allow_any_origin().send_wildcard(),
-        CorsOrigins::Only(origins) => origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)),
-    }
+async fn preflight(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
+    door.settings.cors_origins.preflight(&request, STATUS_ALLOW)
 }
 
 async fn to_docs() -> HttpResponse {

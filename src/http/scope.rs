@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix_cors::CorsError;
 use actix_web::body::BoxBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{Error, HttpMessage as _, HttpRequest};
+use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
 use metrics::{Counter, Histogram, counter, histogram};
 use pin_project_lite::pin_project;
 
 use super::Door;
 use super::error::{ApiError, PROBLEM_JSON};
+use super::fields::Fields;
 use super::limits::Allowance;
 use super::routes::{self, STATUS, UNMATCHED};
 
@@ -37,6 +37,7 @@ pub struct RequestScope(pub Arc<Door>);
 #[derive(Debug)]
 pub struct RouteMetrics {
     routes: HashMap<&'static str, RouteCounters>,
+    polls: RouteCounters,
     /// The polls' path, with the method that is no poll.
     report: RouteCounters,
     unmatched: RouteCounters,
@@ -58,6 +59,7 @@ impl RouteMetrics {
             .map(|route| (route.path, RouteCounters::new(route.path)));
         Self {
             routes: routes.collect(),
+            polls: RouteCounters::new(STATUS),
             report: RouteCounters::new(REPORT),
             unmatched: RouteCounters::new(UNMATCHED),
         }
@@ -66,6 +68,7 @@ impl RouteMetrics {
     fn of(&self, request: &HttpRequest) -> &RouteCounters {
         match request.match_name() {
             Some(STATUS) if request.method() == Method::PUT => &self.report,
+            Some(STATUS) => &self.polls,
             Some(name) => self.routes.get(name).unwrap_or(&self.unmatched),
             None => &self.unmatched,
         }
@@ -108,14 +111,17 @@ pub(super) fn request_id(request: &HttpRequest) -> RequestId {
     if let Some(id) = request.extensions().get::<RequestId>() {
         return id.clone();
     }
-    let given = request
-        .headers()
-        .get(&X_REQUEST_ID)
-        .and_then(|value| value.to_str().ok())
-        .filter(|id| is_printable_id(id));
-    let id = RequestId(given.map_or_else(|| format!("{:032x}", fastrand::u128(..)).into(), Into::into));
+    let id = RequestId::given_or_new(request.headers());
     request.extensions_mut().insert(id.clone());
     id
+}
+
+impl RequestId {
+    fn given_or_new(fields: &(impl Fields + ?Sized)) -> Self {
+        let given = fields.first("x-request-id").and_then(|id| std::str::from_utf8(id).ok());
+        let given = given.filter(|id| is_printable_id(id));
+        Self(given.map_or_else(|| format!("{:032x}", fastrand::u128(..)).into(), Into::into))
+    }
 }
 
 fn is_printable_id(id: &str) -> bool {
@@ -207,44 +213,91 @@ fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> Se
     }
     let counters = door.routes.of(response.request());
     counters.count(response.status(), start);
+    if counters.route == STATUS {
+        door.grant_to_page(&mut response);
+    }
     let quiet = QUIET.contains(&counters.route);
     let failed = response.response().error().is_some();
     if !quiet || failed {
-        tag(&mut response);
+        tag(door, &mut response);
     }
-    // Refusals by a limit come in floods; they are counted, and their lines would be the flood's second victim.
-    if !quiet || (failed && response.status() != StatusCode::TOO_MANY_REQUESTS) {
-        log_request(&response, counters.route, start);
+    if !quiet || (failed && is_worth_a_line(response.status())) {
+        let id = request_id(response.request());
+        log_request(
+            &id,
+            response.request().method(),
+            counters.route,
+            response.status(),
+            start,
+        );
     }
     response
 }
 
+/// Refusals by a limit come in floods; they are counted, and their lines would be the flood's second victim.
+fn is_worth_a_line(failure: StatusCode) -> bool {
+    failure != StatusCode::TOO_MANY_REQUESTS
+}
+
+impl Door {
+    fn grant_to_page(&self, response: &mut ServiceResponse<BoxBody>) {
+        let origins = &self.settings.cors_origins;
+        let grant = origins.grant(response.request().headers());
+        origins.write(grant, |name, value| {
+            let value = HeaderValue::from_bytes(value).expect("origins were checked");
+            response.headers_mut().insert(name.clone(), value);
+        });
+    }
+
+    /// Counts a poll that was answered past actix, as the middleware counts the others.
+    pub(super) fn count_poll(&self, code: StatusCode, start: Instant) {
+        self.routes.polls.count(code, start);
+    }
+
+    /// The same for one that failed: with its problem document, its id, and its line in the log.
+    pub(super) fn refuse_poll(
+        &self,
+        error: &ApiError,
+        fields: &(impl Fields + ?Sized),
+        start: Instant,
+    ) -> (HttpResponse<()>, Vec<u8>) {
+        let id = RequestId::given_or_new(fields);
+        let mut response = error.error_response().drop_body();
+        let body = write_problem(error, &id);
+        response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+        if let Ok(value) = HeaderValue::from_str(&id.0) {
+            response.headers_mut().insert(X_REQUEST_ID, value);
+        }
+        self.count_poll(response.status(), start);
+        if is_worth_a_line(response.status()) {
+            log_request(&id, &Method::GET, STATUS, response.status(), start);
+        }
+        (response, body)
+    }
+}
+
 /// The request's id, and what is left of the merchant's quota.
-fn tag(response: &mut ServiceResponse<BoxBody>) {
+fn tag(door: &Door, response: &mut ServiceResponse<BoxBody>) {
     let id = request_id(response.request());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     let allowance = response.request().extensions_mut().remove::<Allowance>();
     if let Some(allowance) = allowance {
-        allowance.write_to(response.headers_mut());
+        door.merchant_limiter.write(allowance, |name, value| {
+            let value = HeaderValue::from_bytes(value).expect("names and numbers make a header value");
+            response.headers_mut().insert(name.clone(), value);
+        });
     }
 }
 
 /// Writes the problem document of an error, and the cause of a failure into the log.
 fn describe_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let Some(error) = response.response().error() else {
+    let error = response.response().error();
+    let Some(error) = error.and_then(|error| error.as_error::<ApiError>()) else {
         return response;
     };
-    let refused_preflight = error.as_error::<CorsError>().map(ApiError::from);
-    let Some(error) = error.as_error::<ApiError>().or(refused_preflight.as_ref()) else {
-        return response;
-    };
-    let id = request_id(response.request());
-    if let Some(cause) = error.cause() {
-        tracing::error!(request.id = %id.0, error.code = %error, cause = %cause, "request failed");
-    }
-    let body = serde_json::to_vec(&error.problem(Some(id.0.into()))).expect("texts and numbers always serialise");
+    let body = write_problem(error, &request_id(response.request()));
     response.map_body(|head, _| {
         head.headers
             .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
@@ -253,18 +306,21 @@ fn describe_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBo
     })
 }
 
-/// One line for each request of a merchant, and for each other one that was answered with a problem. The route's pattern, never the URL: a URL can hold a client secret, or whatever a
-/// stranger would like to see in a log.
-fn log_request(response: &ServiceResponse<BoxBody>, route: &str, start: Instant) {
-    if !tracing::enabled!(tracing::Level::INFO) {
-        return;
+fn write_problem(error: &ApiError, id: &RequestId) -> Vec<u8> {
+    if let Some(cause) = error.cause() {
+        tracing::error!(request.id = %id.0, error.code = %error, cause = %cause, "request failed");
     }
-    let id = request_id(response.request());
+    serde_json::to_vec(&error.problem(Some(id.0.as_ref().into()))).expect("texts and numbers always serialise")
+}
+
+/// One line for each request of a merchant, and for each other one that was answered with a problem. The route's pattern,
+/// never the URL: a URL can hold a client secret, or whatever a stranger would like to see in a log.
+fn log_request(id: &RequestId, method: &Method, route: &str, status: StatusCode, start: Instant) {
     tracing::info!(
         request.id = %id.0,
-        http.method = %response.request().method(),
+        http.method = %method,
         http.route = route,
-        http.status = response.status().as_u16(),
+        http.status = status.as_u16(),
         duration_ms = start.elapsed().as_secs_f64() * 1000.0,
         "request"
     );

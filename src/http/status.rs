@@ -2,32 +2,33 @@
 //!
 //! A poll of a hot order costs a look-up in the hub and headers: no query, no line in the log, no copy of the document.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
 
 use super::Door;
-use super::auth::{Opened, Opener};
-use super::client_address::{network_of, of_request};
-use super::conditional::{NoneMatch, highest_version, none_match};
+use super::auth::{MISSING_CREDENTIALS, Opened, Opener, bearer_token};
+use super::client_address::{client_address, network_of};
+use super::conditional::NoneMatch;
 use super::error::ApiError;
+use super::fields::Fields;
 use super::limits::{Allowance, Cost};
 use super::poll_metrics::PollOutcome;
 use super::question::Question;
-use super::routes;
-use crate::hub::Snapshot;
+use crate::domain::order::OrderId;
+use crate::hub::{HotOrder, Snapshot};
 use crate::service::now;
 use crate::service::wait::{Ending, Until};
 
-const X_POLL_INTERVAL: HeaderName = HeaderName::from_static("x-poll-interval");
-const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+static X_POLL_INTERVAL: HeaderName = HeaderName::from_static("x-poll-interval");
+static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// A cache may keep the document for its one reader, and must ask before it uses it.
-const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
-const VARY: HeaderValue = HeaderValue::from_static("Authorization, Accept, Prefer");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const CACHE_CONTROL: &[u8] = b"private, no-cache";
 
 #[utoipa::path(
     get,
@@ -64,62 +65,144 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
     )
 )]
 pub async fn get_status(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
-    let answer = answer_question(&request, &door).await;
-    door.polls.count(match &answer {
-        Ok((_, outcome)) => *outcome,
-        Err(ApiError::QuotaExceeded(_)) => PollOutcome::Limited,
-        Err(ApiError::Unauthorized { .. } | ApiError::OrderNotFound) => PollOutcome::Denied,
-        Err(ApiError::Invalid { .. }) => PollOutcome::Invalid,
-        Err(_) => PollOutcome::Failed,
+    let head = Head {
+        id: request.match_info().get("id").unwrap_or_default(),
+        query: request.query_string(),
+        fields: request.headers(),
+        peer: request.peer_addr(),
+    };
+    let opening = door.open_status(&head).await?;
+    let answer = door.settle(opening).await;
+    let mut response = HttpResponse::with_body(answer.code(), answer.body()).map_into_boxed_body();
+    answer.write_fields(&door, |name, value| {
+        let value = HeaderValue::from_bytes(value).expect("we write header values only");
+        response.headers_mut().insert(name.clone(), value);
     });
-    answer.map(|(response, _)| response)
+    Ok(response)
 }
 
-async fn answer_question(request: &HttpRequest, door: &Door) -> Result<(HttpResponse, PollOutcome), ApiError> {
-    let id = routes::order_id(request)?;
-    let question = Question::read(request.query_string(), request.headers(), door.settings.max_wait)?;
-    let opened = door.open_order(request, id, question.client_secret.as_deref()).await?;
-    let hot = Arc::clone(&opened.hot);
-    // Before anything is read again: whoever shows versions that never were shall not load the database past the quota.
-    let (until, matches) = look(request, &question, &hot.snapshot());
-    let cost = if until.is_some() || matches!(matches, NoneMatch::Matches | NoneMatch::Any) {
+/// The parts of a request that say what is asked of whom and by whom, wherever they stand.
+#[derive(Debug)]
+pub(super) struct Head<'a, F: ?Sized> {
+    /// The order's id as it stands in the path.
+    pub(super) id: &'a str,
+    pub(super) query: &'a str,
+    pub(super) fields: &'a F,
+    pub(super) peer: Option<SocketAddr>,
+}
+
+/// A question that was let in: the order is open and the quota charged. Borrows nothing, so that it can be held.
+#[derive(Debug)]
+pub(super) struct Opening {
+    hot: Arc<HotOrder>,
+    question: Question,
+    charge: Charge,
+}
+
+/// Whose quota was charged, and what is left of it.
+#[derive(Debug, Clone, Copy)]
+enum Charge {
+    Payer(Allowance),
+    Merchant(Allowance),
+}
+
+/// An answer, except for what belongs to the connection that it goes out on.
+#[derive(Debug)]
+pub(super) struct StatusAnswer {
+    snapshot: Arc<Snapshot>,
+    unchanged: bool,
+    /// `X-Poll-Interval`, in seconds.
+    interval: Option<u32>,
+    /// `Preference-Applied`, in seconds.
+    applied_wait: Option<u32>,
+    charge: Charge,
+}
+
+impl Door {
+    /// Lets a question in, or says why not. Waits for nothing if the order is hot and the client is not ahead of us.
+    pub(super) async fn open_status<F: Fields + ?Sized>(&self, head: &Head<'_, F>) -> Result<Opening, ApiError> {
+        let opening = self.try_open(head).await;
+        if let Err(error) = &opening {
+            self.polls.count(match error {
+                ApiError::QuotaExceeded(_) => PollOutcome::Limited,
+                ApiError::Unauthorized { .. } | ApiError::OrderNotFound => PollOutcome::Denied,
+                ApiError::Invalid { .. } => PollOutcome::Invalid,
+                _ => PollOutcome::Failed,
+            });
+        }
+        opening
+    }
+
+    async fn try_open<F: Fields + ?Sized>(&self, head: &Head<'_, F>) -> Result<Opening, ApiError> {
+        let id = OrderId::parse(head.id).map_err(|error| ApiError::invalid("id", error))?;
+        let (question, secret) = Question::read(head.query, head.fields, self.settings.max_wait)?;
+        let client = client_address(head.peer, head.fields, &self.settings.trusted_proxies);
+        let client = network_of(client);
+        let token = bearer_token(head.fields)?.or(secret.as_deref());
+        let Opened { hot, opener } = self.open_order(id, token.ok_or(MISSING_CREDENTIALS)?, client).await?;
+        // Before anything is read again: whoever shows versions that never were shall not load the database past the quota.
+        let charge = self.charge(opener, id, client, cost_of(&question, &hot.snapshot()))?;
+        self.service.catch_up(&hot, question.shown()).await?;
+        Ok(Opening { hot, question, charge })
+    }
+
+    /// A payer's quota is its own for each order; a merchant's polls count with all else that its key does.
+    fn charge(&self, opener: Opener, id: OrderId, client: IpAddr, cost: Cost) -> Result<Charge, ApiError> {
+        match opener {
+            Opener::Payer => self.poll_limiter.check((id, client), cost).map(Charge::Payer),
+            Opener::Merchant(key_id) => self.merchant_limiter.check(key_id, cost).map(Charge::Merchant),
+            Opener::Charged(allowance) => Ok(Charge::Merchant(allowance)),
+        }
+        .map_err(ApiError::QuotaExceeded)
+    }
+
+    /// Answers a question: at once, or when what it waits for has come or its time is up.
+    pub(super) async fn settle(&self, opening: Opening) -> StatusAnswer {
+        let Opening { hot, question, charge } = opening;
+        let snapshot = hot.snapshot();
+        let until = what_to_wait_for(&question, &snapshot);
+        let (ending, snapshot) = match until {
+            Some(until) => {
+                let wait = Duration::from_secs(question.wait.into());
+                let (ending, snapshot) = self.service.holds.hold(&hot, until, wait).await;
+                (Some(ending), snapshot)
+            }
+            None => (None, snapshot),
+        };
+        let unchanged = matches!(
+            question.known.compare(snapshot.version),
+            NoneMatch::Matches | NoneMatch::Any
+        );
+        let outcome = outcome_of(ending, unchanged);
+        self.polls.count(outcome);
+        if !unchanged && let Some(latency) = snapshot.pay_to_seen(now) {
+            self.polls.record_pay_to_seen(latency);
+        }
+        let degraded = outcome == PollOutcome::Degraded;
+        let interval = (!snapshot.is_final).then(|| self.pace.seconds(snapshot.created_at, now(), degraded));
+        StatusAnswer {
+            snapshot,
+            unchanged,
+            interval,
+            applied_wait: question.preferred.then_some(question.wait),
+            charge,
+        }
+    }
+}
+
+/// A request that is held, or answered without a body, is cheap.
+fn cost_of(question: &Question, snapshot: &Snapshot) -> Cost {
+    let matches = question.known.compare(snapshot.version);
+    if matches!(matches, NoneMatch::Matches | NoneMatch::Any) || what_to_wait_for(question, snapshot).is_some() {
         Cost::Cheap
     } else {
         Cost::Full
-    };
-    let allowance = door.check_quota(request, opened, cost)?;
-    let shown = question.since_version.max(highest_version(request.headers()));
-    door.service.catch_up(&hot, shown).await?;
-
-    let snapshot = hot.snapshot();
-    let (until, _) = look(request, &question, &snapshot);
-    let (ending, snapshot) = match until {
-        Some(until) => {
-            let wait = Duration::from_secs(question.wait.into());
-            let (ending, snapshot) = door.service.holds.hold(&hot, until, wait).await;
-            (Some(ending), snapshot)
-        }
-        None => (None, snapshot),
-    };
-    let unchanged = match none_match(request.headers(), &snapshot.etag) {
-        NoneMatch::Matches | NoneMatch::Any => true,
-        NoneMatch::Absent | NoneMatch::Differs => false,
-    };
-    let outcome = outcome_of(ending, unchanged);
-    Ok((
-        door.write_answer(&snapshot, unchanged, &question, outcome, allowance),
-        outcome,
-    ))
-}
-
-/// What the request is held for, and what its `If-None-Match` says, as the order stands.
-fn look(request: &HttpRequest, question: &Question<'_>, snapshot: &Snapshot) -> (Option<Until>, NoneMatch) {
-    let matches = none_match(request.headers(), &snapshot.etag);
-    (what_to_wait_for(question, matches, snapshot), matches)
+    }
 }
 
 /// What the request is held for; None when it is answered at once. Holding takes proof that the client is current.
-fn what_to_wait_for(question: &Question<'_>, matches: NoneMatch, snapshot: &Snapshot) -> Option<Until> {
+fn what_to_wait_for(question: &Question, snapshot: &Snapshot) -> Option<Until> {
+    let matches = question.known.compare(snapshot.version);
     if question.wait == 0 || snapshot.is_final || matches == NoneMatch::Any {
         return None;
     }
@@ -141,111 +224,96 @@ fn outcome_of(ending: Option<Ending>, unchanged: bool) -> PollOutcome {
     }
 }
 
-impl Door {
-    /// A payer's quota is its own for each order; a merchant's polls count with all else that its key does.
-    fn check_quota(&self, request: &HttpRequest, opened: Opened, cost: Cost) -> Result<Allowance, ApiError> {
-        let allowance = match opened.opener {
-            Opener::Payer => {
-                let client = network_of(of_request(request, &self.settings.trusted_proxies));
-                self.poll_limiter.check((opened.hot.id, client), cost)
-            }
-            Opener::Merchant(key_id) => self.merchant_limiter.check(key_id, cost),
-            Opener::Charged(allowance) => return Ok(allowance),
-        };
-        allowance.map_err(ApiError::QuotaExceeded)
-    }
-
-    fn write_answer(
-        &self,
-        snapshot: &Snapshot,
-        unchanged: bool,
-        question: &Question<'_>,
-        outcome: PollOutcome,
-        allowance: Allowance,
-    ) -> HttpResponse {
-        let status = if unchanged {
+impl StatusAnswer {
+    pub(super) fn code(&self) -> StatusCode {
+        if self.unchanged {
             StatusCode::NOT_MODIFIED
         } else {
             StatusCode::OK
-        };
-        let body = if unchanged {
-            bytes::Bytes::new()
+        }
+    }
+
+    /// The document; empty when the client has it.
+    pub(super) fn body(&self) -> Bytes {
+        if self.unchanged {
+            Bytes::new()
         } else {
-            snapshot.body.clone()
-        };
-        let mut response = HttpResponse::with_body(status, body).map_into_boxed_body();
-        let headers = response.headers_mut();
-        let etag =
-            HeaderValue::from_maybe_shared(snapshot.etag.clone()).expect("quotes and digits make a header value");
-        headers.insert(header::ETAG, etag);
-        headers.insert(header::CACHE_CONTROL, CACHE_CONTROL);
-        headers.insert(header::VARY, VARY);
-        if !unchanged {
-            headers.insert(header::CONTENT_TYPE, JSON);
+            self.snapshot.body.clone()
         }
-        if !snapshot.is_final {
-            let degraded = outcome == PollOutcome::Degraded;
-            headers.insert(X_POLL_INTERVAL, self.pace.header(snapshot.created_at, now(), degraded));
+    }
+
+    /// The header fields, but for those of the connection and of the body's length.
+    pub(super) fn write_fields(&self, door: &Door, mut field: impl FnMut(&HeaderName, &[u8])) {
+        field(&header::ETAG, &self.snapshot.etag);
+        field(&header::CACHE_CONTROL, CACHE_CONTROL);
+        field(&header::VARY, door.settings.cors_origins.vary());
+        if !self.unchanged {
+            field(&header::CONTENT_TYPE, b"application/json");
         }
-        if question.preferred {
-            let applied = HeaderValue::try_from(format!("wait={}", question.wait))
-                .expect("a word and digits make a header value");
-            headers.insert(PREFERENCE_APPLIED, applied);
+        if let Some(seconds) = self.interval {
+            field(&X_POLL_INTERVAL, itoa::Buffer::new().format(seconds).as_bytes());
         }
-        allowance.write_to(headers);
-        if !unchanged && let Some(latency) = snapshot.pay_to_seen(now) {
-            self.polls.record_pay_to_seen(latency);
+        if let Some(seconds) = self.applied_wait {
+            field(&PREFERENCE_APPLIED, format!("wait={seconds}").as_bytes());
         }
-        response
+        match self.charge {
+            Charge::Payer(allowance) => door.poll_limiter.write(allowance, field),
+            Charge::Merchant(allowance) => door.merchant_limiter.write(allowance, field),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
     use crate::domain::order::{Order, Version};
     use crate::domain::status::Status;
+    use crate::http::conditional::KnownVersions;
 
     #[test]
     fn only_what_proves_that_it_is_current_is_held() {
-        let open = |version| snapshot(version, Status::Pending);
         let ask = |since: Option<i64>, until_final, wait| Question {
+            wait,
+            preferred: false,
             since_version: since.map(Version),
             until_final,
-            wait,
-            ..Question::default()
+            known: KnownVersions::Absent,
         };
+        let (absent, any) = (KnownVersions::Absent, KnownVersions::Any);
+        let these = |version| KnownVersions::These(smallvec![Version(version)]);
+        let (matches, differs) = (these(3), these(2));
         let moved = Some(Until::MovedFrom(Version(3)));
         let cases = [
-            (ask(None, false, 25), NoneMatch::Absent, None),
-            (ask(None, false, 25), NoneMatch::Differs, None),
-            (ask(None, false, 25), NoneMatch::Any, None),
-            (ask(None, false, 25), NoneMatch::Matches, moved),
-            (ask(None, false, 0), NoneMatch::Matches, None),
-            (ask(Some(3), false, 25), NoneMatch::Absent, moved),
-            (ask(Some(2), false, 25), NoneMatch::Absent, None),
-            (ask(Some(4), false, 25), NoneMatch::Absent, None),
-            (ask(Some(2), false, 25), NoneMatch::Matches, moved),
-            (ask(None, true, 25), NoneMatch::Absent, Some(Until::Final)),
-            (ask(None, true, 25), NoneMatch::Differs, Some(Until::Final)),
-            (ask(Some(3), true, 25), NoneMatch::Matches, Some(Until::Final)),
-            (ask(None, true, 0), NoneMatch::Absent, None),
-            (ask(Some(3), true, 25), NoneMatch::Any, None),
+            (ask(None, false, 25), &absent, None),
+            (ask(None, false, 25), &differs, None),
+            (ask(None, false, 25), &any, None),
+            (ask(None, false, 25), &matches, moved),
+            (ask(None, false, 0), &matches, None),
+            (ask(Some(3), false, 25), &absent, moved),
+            (ask(Some(2), false, 25), &absent, None),
+            (ask(Some(4), false, 25), &absent, None),
+            (ask(Some(2), false, 25), &matches, moved),
+            (ask(None, true, 25), &absent, Some(Until::Final)),
+            (ask(None, true, 25), &differs, Some(Until::Final)),
+            (ask(Some(3), true, 25), &matches, Some(Until::Final)),
+            (ask(None, true, 0), &absent, None),
+            (ask(Some(3), true, 25), &any, None),
         ];
-        for (question, matches, expected) in cases {
-            assert_eq!(
-                what_to_wait_for(&question, matches, &open(3)),
-                expected,
-                "{question:?} {matches:?}"
-            );
+        let asking = |question: Question, known: &KnownVersions| Question {
+            known: known.clone(),
+            ..question
+        };
+        for (question, known, expected) in cases {
+            let question = asking(question, known);
+            let open = snapshot(3, Status::Pending);
+            assert_eq!(what_to_wait_for(&question, &open), expected, "{question:?}");
         }
         let paid = snapshot(3, Status::Succeeded);
         for question in [ask(Some(3), false, 25), ask(None, true, 25)] {
-            assert_eq!(
-                what_to_wait_for(&question, NoneMatch::Matches, &paid),
-                None,
-                "a final order is never held"
-            );
+            let question = asking(question, &matches);
+            assert_eq!(what_to_wait_for(&question, &paid), None, "a final order is never held");
         }
     }
 

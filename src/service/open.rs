@@ -1,4 +1,6 @@
 //! Opening an order for whoever may see its status, and making sure that what is shown is not older than it must be.
+//!
+//! What asks the database stands on the heap: it is rare, and the polls that do without shall not carry room for it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,7 @@ impl Service {
         if !self.issuing_key.issued(id, secret) {
             return Ok(None);
         }
-        let hot = self.load(id).await?;
+        let hot = Box::pin(self.load(id)).await?;
         Ok(hot.filter(|hot| hot.client_secret.matches(secret)))
     }
 
@@ -39,7 +41,7 @@ impl Service {
     ) -> Result<Option<Arc<HotOrder>>, Arc<DbError>> {
         let hot = match self.hub.get(id) {
             Some(hot) => Some(hot),
-            None => self.load(id).await?,
+            None => Box::pin(self.load(id)).await?,
         };
         Ok(hot.filter(|hot| hot.merchant_id == merchant))
     }
@@ -59,16 +61,23 @@ impl Service {
     /// While the database is away the snapshot is told as it is, unless the client has seen a newer one: that would be a step
     /// backwards, and is an error.
     pub async fn catch_up(&self, hot: &HotOrder, shown: Option<Version>) -> Result<(), DbError> {
-        let outdated = || shown.is_some_and(|shown| shown > hot.snapshot().version);
-        if self.feed_health.trust() != Trust::Behind && !outdated() {
+        if self.feed_health.trust() != Trust::Behind && !is_outdated(hot, shown) {
             return Ok(());
         }
+        Box::pin(self.read_again(hot, shown)).await
+    }
+
+    async fn read_again(&self, hot: &HotOrder, shown: Option<Version>) -> Result<(), DbError> {
         let read = || self.reading(orders::find(&self.pool, hot.id));
         let refreshed = timeout(REFRESH_PATIENCE, self.hub.refresh(hot, read)).await;
         let refreshed = refreshed.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)));
         let Err(error) = refreshed else { return Ok(()) };
         // The next polls need not find out for themselves.
         self.feed_health.read_failed(&error);
-        if outdated() { Err(error) } else { Ok(()) }
+        if is_outdated(hot, shown) { Err(error) } else { Ok(()) }
     }
+}
+
+fn is_outdated(hot: &HotOrder, shown: Option<Version>) -> bool {
+    shown.is_some_and(|shown| shown > hot.snapshot().version)
 }
