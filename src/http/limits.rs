@@ -233,7 +233,7 @@ mod tests {
             let allowance = limiter.check("key", Cost::Full).expect("within the burst");
             let mut told = Vec::new();
             limiter.write(allowance, |_, value| {
-                told.push(String::from_utf8_lossy(value).into_owned())
+                told.push(String::from_utf8_lossy(value).into_owned());
             });
             assert_eq!(told[0], "\"poll\";q=3;w=30");
             assert!(told[1].starts_with(&format!("\"poll\";r={left};t=")), "{told:?}");

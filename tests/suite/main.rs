@@ -23,6 +23,7 @@ mod hot_orders;
 mod house;
 mod idempotency_keys;
 mod junk;
+mod lanes;
 mod listing;
 mod log_lines;
 mod long_poll;

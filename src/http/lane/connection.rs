@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use actix_server::GracefulShutdownSignal;
 use actix_web::http::StatusCode;
+use httparse::EMPTY_HEADER;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -18,7 +19,7 @@ use super::super::Door;
 use super::super::cors::Grant;
 use super::super::status::{Opening, StatusAnswer};
 use super::alarm::{self, Alarm};
-use super::head::{self, Arrival, MAX_HEAD_BYTES};
+use super::head::{self, Arrival, MAX_FIELDS, MAX_HEAD_BYTES};
 use super::outbox::{After, Outbox};
 use super::replay::Replay;
 
@@ -51,9 +52,20 @@ enum Waited {
     Closing,
 }
 
-/// A poll on its way through the door.
+/// What a connection asks next.
+enum Next {
+    Asked(Asked),
+    /// Nothing that is answered here.
+    Foreign,
+    /// The connection is at its end.
+    End,
+}
+
+/// A poll that was let in or refused.
 #[derive(Debug)]
 struct Asked {
+    /// Bytes of its head.
+    length: usize,
     /// None: it was refused, and the refusal stands in the outbox.
     opening: Option<Opening>,
     grant: Grant,
@@ -84,52 +96,17 @@ impl Connection {
             closing,
         };
         loop {
-            let asked = match head::read(&self.ahead) {
-                Arrival::Poll(poll) => {
-                    let start = Instant::now();
-                    limits.alarm.set(start, IDLE_LIMIT);
-                    let head = poll.head(self.peer);
-                    let grant = door.settings.cors_origins.grant(poll.fields());
-                    let close = poll.close || door.service.holds.is_retiring();
-                    let opening = match door.open_status(&head).await {
-                        Ok(opening) => Some(opening),
-                        Err(error) => {
-                            let (response, body) = door.refuse_poll(&error, poll.fields(), start.into_std());
-                            outbox.write(response.status(), after(close), &body, |field| {
-                                response
-                                    .headers()
-                                    .iter()
-                                    .for_each(|(name, value)| field(name, value.as_bytes()));
-                                door.settings.cors_origins.write(grant, field);
-                            });
-                            None
-                        }
-                    };
-                    let length = poll.length;
-                    self.ahead.drain(..length);
-                    Asked {
-                        opening,
-                        grant,
-                        close,
-                        start,
-                    }
-                }
-                Arrival::Foreign => return Some(Replay::new(self.ahead, self.stream)),
-                Arrival::Incomplete => match self.wait_for_more(&mut limits).await {
-                    Waited::More => continue,
-                    Waited::TimeIsUp if !self.ahead.is_empty() => {
-                        outbox.write(StatusCode::REQUEST_TIMEOUT, After::Close, b"", |_| {});
-                        let _ = self.send(outbox).await;
-                        return None;
-                    }
-                    Waited::TimeIsUp | Waited::Gone | Waited::Closing => return None,
-                },
+            let asked = match self.ask(door, outbox, &mut limits).await {
+                Next::Asked(asked) => asked,
+                Next::Foreign => return Some(Replay::new(self.ahead, self.stream)),
+                Next::End => return None,
             };
+            self.ahead.drain(..asked.length);
             let mut close = asked.close;
             if let Some(opening) = asked.opening {
                 let answer = self.hold(door.settle(opening)).await?;
                 // It may have become true while the request was held.
-                close = close || door.service.holds.is_retiring();
+                close |= door.service.holds.is_retiring();
                 door.count_poll(answer.code(), asked.start.into_std());
                 outbox.write(answer.code(), after(close), &answer.body(), |field| {
                     answer.write_fields(door, &mut *field);
@@ -140,6 +117,31 @@ impl Connection {
             if close {
                 let _ = self.stream.shutdown().await;
                 return None;
+            }
+        }
+    }
+
+    /// Waits for a whole poll and has it let in.
+    async fn ask(&mut self, door: &Door, outbox: &Outbox, limits: &mut Limits<'_, impl Future<Output = ()>>) -> Next {
+        loop {
+            let mut room = [EMPTY_HEADER; MAX_FIELDS];
+            match head::read(&self.ahead, &mut room) {
+                Arrival::Poll(poll) => {
+                    let start = Instant::now();
+                    limits.alarm.set(start, IDLE_LIMIT);
+                    return Next::Asked(let_in(door, outbox, &poll, (self.peer, start)).await);
+                }
+                Arrival::Foreign => return Next::Foreign,
+                Arrival::Incomplete => {}
+            }
+            match self.wait_for_more(limits).await {
+                Waited::More => {}
+                Waited::TimeIsUp if !self.ahead.is_empty() => {
+                    outbox.write(StatusCode::REQUEST_TIMEOUT, After::Close, b"", |_| {});
+                    let _ = self.send(outbox).await;
+                    return Next::End;
+                }
+                Waited::TimeIsUp | Waited::Gone | Waited::Closing => return Next::End,
             }
         }
     }
@@ -213,6 +215,36 @@ impl Connection {
         // The client does not read as fast as it asks.
         let send = Box::pin(timeout(UNREAD_LIMIT, self.stream.write_all(&rest)));
         send.await?
+    }
+}
+
+/// Asks the door; writes its refusal, if that is what comes of it.
+async fn let_in(
+    door: &Door,
+    outbox: &Outbox,
+    poll: &head::Poll<'_, '_>,
+    (peer, start): (Option<SocketAddr>, Instant),
+) -> Asked {
+    let origins = &door.settings.cors_origins;
+    let grant = origins.grant(poll.fields);
+    let close = poll.close || door.service.holds.is_retiring();
+    let opening = door.open_status(&poll.head(peer)).await;
+    let opening = opening.map_err(|error| {
+        let (refusal, body) = door.refuse_poll(&error, poll.fields, start.into_std());
+        outbox.write(refusal.status(), after(close), &body, |field| {
+            refusal
+                .headers()
+                .iter()
+                .for_each(|(name, value)| field(name, value.as_bytes()));
+            origins.write(grant, field);
+        });
+    });
+    Asked {
+        length: poll.length,
+        opening: opening.ok(),
+        grant,
+        close,
+        start,
     }
 }
 

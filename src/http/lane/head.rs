@@ -2,35 +2,34 @@
 
 use std::net::SocketAddr;
 
-use httparse::{EMPTY_HEADER, Header, Request, Status};
+use httparse::{Header, Request, Status};
 
 use super::super::status::Head;
 
 /// What has arrived on a connection.
 #[derive(Debug)]
-pub(super) enum Arrival<'a> {
+pub(super) enum Arrival<'f, 'b> {
     /// So far it may become a poll.
     Incomplete,
     /// Something that actix-web shall read.
     Foreign,
-    Poll(Poll<'a>),
+    Poll(Poll<'f, 'b>),
 }
 
 /// A poll's head.
 #[derive(Debug)]
-pub(super) struct Poll<'a> {
+pub(super) struct Poll<'f, 'b> {
     /// Bytes of the head; what stands behind them is the next request.
     pub(super) length: usize,
     /// The client wants no further answer on this connection.
     pub(super) close: bool,
-    id: &'a str,
-    query: &'a str,
-    fields: [Header<'a>; MAX_FIELDS],
-    count: usize,
+    pub(super) fields: &'f [Header<'b>],
+    id: &'b str,
+    query: &'b str,
 }
 
 /// More fields than any proxy chain adds to a poll. A head with more is not refused, only read elsewhere.
-const MAX_FIELDS: usize = 32;
+pub(super) const MAX_FIELDS: usize = 32;
 /// A head that is longer goes to actix-web, which knows how to refuse it.
 pub(super) const MAX_HEAD_BYTES: usize = 16 * 1024;
 
@@ -38,29 +37,27 @@ const BEGINNING: &[u8] = b"GET /v1/orders/";
 const ID_LENGTH: usize = 36;
 const END: &str = "/status";
 
-/// Looks at what has arrived.
-pub(super) fn read(bytes: &[u8]) -> Arrival<'_> {
+/// Looks at what has arrived; `room` is for the fields.
+pub(super) fn read<'f, 'b>(bytes: &'b [u8], room: &'f mut [Header<'b>]) -> Arrival<'f, 'b> {
     let compared = bytes.len().min(BEGINNING.len());
     if bytes[..compared] != BEGINNING[..compared] {
         return Arrival::Foreign;
     }
-    let mut fields = [EMPTY_HEADER; MAX_FIELDS];
-    let mut request = Request::new(&mut fields);
+    let mut request = Request::new(room);
     let length = match request.parse(bytes) {
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) if bytes.len() < MAX_HEAD_BYTES => return Arrival::Incomplete,
         Ok(Status::Partial) | Err(_) => return Arrival::Foreign,
     };
-    let count = request.headers.len();
     let target = request.path.filter(|_| request.version == Some(1)).and_then(split);
-    match (target, manner(request.headers)) {
+    let fields: &'f [Header<'b>] = request.headers;
+    match (target, manner(fields)) {
         (Some((id, query)), Some(close)) => Arrival::Poll(Poll {
             length,
             close,
+            fields,
             id,
             query,
-            fields,
-            count,
         }),
         _ => Arrival::Foreign,
     }
@@ -107,18 +104,17 @@ fn mentions_event_stream(accept: &[u8]) -> bool {
         .any(|part| part.eq_ignore_ascii_case(STREAM))
 }
 
-impl<'a> Poll<'a> {
-    pub(super) fn fields(&self) -> &[Header<'a>] {
-        &self.fields[..self.count]
-    }
-
+impl<'b> Poll<'_, 'b> {
     /// The head as the door reads it.
-    pub(super) fn head(&self, peer: Option<SocketAddr>) -> Head<'_, [Header<'a>]> {
+    pub(super) fn head(&self, peer: Option<SocketAddr>) -> Head<'_, [Header<'b>]> {
         Head {
             id: self.id,
             query: self.query,
-            fields: self.fields(),
+            fields: self.fields,
             peer,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
