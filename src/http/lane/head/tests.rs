@@ -165,6 +165,10 @@ fn compare(bytes: &[u8]) {
     let Arrival::Poll(poll) = read(bytes, &mut room) else {
         return;
     };
+    // actix's reader keeps a clock, which wants a runtime.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let (runtime, tasks) = (runtime.expect("a runtime"), tokio::task::LocalSet::new());
+    let (_runtime, _tasks) = (runtime.enter(), tasks.enter());
     let mut rest = BytesMut::from(bytes);
     let mut codec = Codec::new(ServiceConfig::default());
     let read = codec.decode(&mut rest).expect("what the lane takes is a request");
