@@ -1,0 +1,67 @@
+// Builds dist (ES module, CommonJS, types) and miniprogram_dist.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+process.chdir(root);
+
+/** Private members that no other file speaks of may have short names. */
+function privateNames() {
+  const sources = readdirSync('src', { recursive: true })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => readFileSync(join('src', path), 'utf8'));
+  const names = sources.flatMap((text) =>
+    [...text.matchAll(/^ {2,4}private (?:readonly )?(\w+)/gm)].map((found) => found[1]),
+  );
+  return names.filter((name) => sources.filter((text) => new RegExp(`\\b${name}\\b`).test(text)).length === 1);
+}
+
+const common = {
+  bundle: true,
+  minify: true,
+  legalComments: 'none',
+  // No newer syntax: what an old phone's mini-program runs is not compiled once more.
+  target: 'es2018',
+  mangleProps: new RegExp(`^(${privateNames().join('|')})$`),
+  external: ['payquery-client', 'react', 'vue'],
+  logLevel: 'warning',
+};
+
+rmSync('dist', { recursive: true, force: true });
+rmSync('miniprogram_dist', { recursive: true, force: true });
+const helpers = ['src/react.ts', 'src/vue.ts'];
+await build({
+  ...common,
+  entryPoints: ['src/index.ts', ...helpers],
+  outdir: 'dist',
+  format: 'esm',
+  outExtension: { '.js': '.mjs' },
+});
+await build({ ...common, entryPoints: helpers, outdir: 'dist', format: 'cjs', outExtension: { '.js': '.cjs' } });
+
+// The same text with other exports: the bundler's own CommonJS is 200 bytes longer, and every byte is a phone's.
+const module = readFileSync('dist/index.mjs', 'utf8');
+const commonjs = module.replace(/export\{([^}]*)\};\s*$/, (_, names) =>
+  names
+    .split(',')
+    .map((name) => name.split(' as '))
+    .map(([local, exported = local]) => `exports.${exported}=${local};`)
+    .join(''),
+);
+if (commonjs === module) throw new Error('the exports of dist/index.mjs were not found');
+mkdirSync('miniprogram_dist');
+writeFileSync('dist/index.cjs', `"use strict";${commonjs}\n`);
+writeFileSync('miniprogram_dist/index.js', `"use strict";${commonjs}\n`);
+
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--project', 'tsconfig.types.json'], {
+  stdio: 'inherit',
+});
+// One set of declarations, and for each way of importing a door to it: TypeScript asks for an ending of its own.
+for (const entry of ['index', 'react', 'vue']) {
+  for (const ending of ['d.ts', 'd.mts', 'd.cts']) {
+    writeFileSync(`dist/${entry}.${ending}`, `export * from './types/${entry}.js';\n`);
+  }
+}

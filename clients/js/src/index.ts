@@ -1,0 +1,10 @@
+export type { Adapter, Answer, Call, Life, Socket, SocketEvents } from './adapters/adapter';
+export { type MiniApi, miniAdapter } from './adapters/mini';
+export { type WebParts, webAdapter } from './adapters/web';
+export type { Clock, Timing } from './clock';
+export type { Status, StatusDocument } from './document';
+export { WatchError, type WatchErrorCode } from './errors';
+export type { WatchOptions } from './options';
+export { type PageInstance, withPayment } from './page';
+export type { TransportName } from './transports/transport';
+export { type PaymentWatch, watchPayment } from './watch';

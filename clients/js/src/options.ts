@@ -1,0 +1,85 @@
+import type { Adapter } from './adapters/adapter';
+import { detectAdapter } from './adapters/detection';
+import { type Clock, defaultTiming, systemClock, type Timing } from './clock';
+import type { StatusDocument } from './document';
+import type { WatchError } from './errors';
+import type { TransportName } from './transports/transport';
+
+export interface WatchOptions {
+  /** Where payquery is: `https://pay.example.com`. In a browser a path, or nothing, means the page's own host. */
+  baseUrl: string;
+  orderId: string;
+  /** Opens this order's status, read-only. Never the merchant's API key. */
+  clientSecret: string;
+
+  /** Each new version, each once, in order. */
+  onStatus?(document: StatusDocument): void;
+  /** The payment's outcome, once. Nothing is called after it. */
+  onFinal?(document: StatusDocument): void;
+  /**
+   * Something is wrong, but never "the payment failed". With `fatal` the watch has ended; otherwise it goes on by itself,
+   * and says this once until things are well again.
+   */
+  onError?(error: WatchError): void;
+  /** `giveUpAfter` is over and the outcome is unknown. Offer "check again", which is `refresh()`; never "pay again". */
+  onUnknown?(last: StatusDocument | undefined): void;
+  /** Which transport is in use from now on. */
+  onTransport?(name: TransportName): void;
+
+  /**
+   * `auto`, the default, begins with long-polls, steps down and up, and takes a stream for a payer who waits for long.
+   * A list is a ladder of one's own: it begins with the first.
+   */
+  transport?: 'auto' | TransportName | readonly TransportName[];
+  /** Milliseconds on the screen until `onUnknown`; hidden time does not count. 30 minutes, an order's own default. */
+  giveUpAfter?: number;
+  /** Whether nothing is asked while the page or app is hidden. True. */
+  pauseWhenHidden?: boolean;
+  /** The environment; detected if not given. */
+  adapter?: Adapter;
+  timing?: Partial<Timing>;
+  clock?: Clock;
+}
+
+/** The options with all that was left out. */
+export interface Settings {
+  readonly options: WatchOptions;
+  readonly adapter: Adapter;
+  readonly clock: Clock;
+  readonly timing: Timing;
+  readonly transports: [TransportName, ...TransportName[]];
+  readonly statusUrl: string;
+  readonly socketUrl: string;
+  readonly giveUpAfter: number;
+}
+
+const GIVE_UP_AFTER = 30 * 60_000;
+
+/** Settings, or a sentence that says what is wrong with the options. */
+export function readOptions(options: WatchOptions): Settings | string {
+  const adapter = options.adapter || detectAdapter();
+  const given = options.baseUrl;
+  const base = ((/^(\/|$)/.test(given) && adapter.origin) || '') + String(given).replace(/\/+$/, '');
+  if (!/^https?:\/\/[^/]/.test(base)) return `baseUrl must be an http(s) address, not ${JSON.stringify(given)}`;
+  if (!options.orderId || !options.clientSecret) return 'orderId and clientSecret are needed';
+
+  const { transport = 'auto' } = options;
+  const wanted: readonly TransportName[] =
+    transport === 'auto'
+      ? ['longpoll', ...adapter.streams, 'polling']
+      : typeof transport === 'string'
+        ? [transport]
+        : transport;
+  const [first, ...others] = wanted.filter((name) => name !== 'websocket' || adapter.socket);
+  if (!first) return `there is no ${wanted} in this environment`;
+  return {
+    options,
+    adapter,
+    clock: options.clock || systemClock,
+    timing: { ...defaultTiming, ...options.timing },
+    transports: [first, ...others],
+    statusUrl: `${base}/v1/orders/${encodeURIComponent(options.orderId)}/status`,
+    socketUrl: `${base.replace(/^http/, 'ws')}/v1/ws`,
+    giveUpAfter: options.giveUpAfter || GIVE_UP_AFTER,
+  };
+}

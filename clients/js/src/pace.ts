@@ -1,0 +1,32 @@
+import type { Answer } from './adapters/adapter';
+
+/** How long the server wants to be left alone, in milliseconds. */
+export interface Pace {
+  /** `X-Poll-Interval`: the pace of polls. */
+  poll: number | undefined;
+  /** `Retry-After`, and the time of a `RateLimit` that has nothing left: not before this. */
+  rest: number;
+}
+
+/** @param now milliseconds, for a `Retry-After` that is a date */
+export function readPace(answer: Answer, now: number): Pace {
+  const poll = Number.parseFloat(answer.header('x-poll-interval') || '');
+  const rest = Math.max(readRetryAfter(answer.header('retry-after'), now), readQuota(answer.header('ratelimit')));
+  return { poll: poll > 0 ? poll * 1000 : undefined, rest };
+}
+
+function readRetryAfter(value: string | undefined, now: number): number {
+  if (!value) return 0;
+  const seconds = Number(value);
+  return (Number.isNaN(seconds) ? Date.parse(value) - now : seconds * 1000) || 0;
+}
+
+/** Of `"poll";r=0;t=3, "held";r=5`: the longest time of those that have nothing left. */
+function readQuota(value = ''): number {
+  let rest = 0;
+  for (const policy of value.split(',')) {
+    const time = /;\s*t=(\d+)/.exec(policy);
+    if (time && /;\s*r=0(;|\s|$)/.test(policy)) rest = Math.max(rest, Number(time[1]) * 1000);
+  }
+  return rest;
+}

@@ -1,0 +1,39 @@
+import { parseJson } from '../document';
+import { readPace } from '../pace';
+import { authorization, judgeAnswer, type Port, type Transport } from './transport';
+
+export const polling: Transport = (port) => openPoll(port, 0);
+
+export const longpoll: Transport = (port) => openPoll(port, port.timing.wait);
+
+/** One request. Held for up to `wait` seconds, if it can prove what it knows; the first one cannot. */
+function openPoll(port: Port, wait: number): () => void {
+  const { adapter, clock, timing } = port;
+  const version = port.version();
+  const asked = clock.now();
+  const headers: Record<string, string> = authorization(port);
+  let query = wait && version ? `?wait=${wait}` : '';
+  if (version) {
+    if (adapter.etags) headers['If-None-Match'] = `"${version}"`;
+    else query += `${query ? '&' : '?'}since_version=${version}`;
+  }
+  const patience = (version ? wait * 1000 : 0) + timing.answer;
+  port.arm(patience, `no answer within ${patience / 1000} s`);
+  return adapter.request({
+    url: port.statusUrl + query,
+    headers,
+    timeout: patience,
+    onFailure: (message) => port.fail(message),
+    onAnswer(answer) {
+      const { status } = answer;
+      if (!(status === 200 ? port.offer(parseJson(answer.body)) : status === 304 && version)) {
+        return port.end(judgeAnswer(port, answer));
+      }
+      // Answered at once and without news, the request was not held: the server has no place for it, or is stopping.
+      const held = clock.now() - asked >= wait * 500;
+      const again = wait && (held || port.version() > version);
+      const pace = readPace(answer, clock.now());
+      port.end({ kind: 'answered', delay: Math.max(pace.rest, again ? 0 : pace.poll || timing.poll) });
+    },
+  });
+}

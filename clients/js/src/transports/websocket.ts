@@ -1,0 +1,46 @@
+import { parseJson } from '../document';
+import type { Ending, Port, Transport } from './transport';
+import { judgeAnswer } from './transport';
+
+interface Message {
+  msgType?: string;
+  code?: string;
+  data?: unknown;
+}
+
+/** A socket at `/v1/ws`: it authenticates, gets the document and each later one, and beats. */
+export const websocket: Transport = (port) => {
+  const { clock, timing } = port;
+  let stopBeat = () => {};
+  const beat = () => {
+    stopBeat = clock.after(timing.heartbeat, () => {
+      socket?.send('{"type":"heartBeat","msg":"ping"}');
+      beat();
+    });
+  };
+  port.arm(timing.open, 'the socket does not open');
+  const socket = port.adapter.socket?.(port.socketUrl, {
+    onOpen: () =>
+      socket?.send(JSON.stringify({ type: 'auth', order_id: port.orderId, client_secret: port.clientSecret })),
+    onMessage(text) {
+      const message = parseJson(text) as Message | null | undefined;
+      if (message?.msgType === 'error') return port.end(judgeMessage(port, message));
+      if (message?.msgType === 'auth_ack') {
+        port.prove();
+        beat();
+      }
+      port.arm(timing.silence, 'the socket has gone silent');
+      if (message?.msgType === 'order_status') port.offer(message.data);
+    },
+    onClose: (message) => port.fail(message),
+  });
+  return () => {
+    stopBeat();
+    socket?.close();
+  };
+};
+
+/** An error over the socket is the problem document that HTTP would have brought. */
+function judgeMessage(port: Port, message: Message): Ending {
+  return judgeAnswer(port, { status: Number(message.code), header: () => undefined, body: message.data });
+}

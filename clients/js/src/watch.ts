@@ -1,0 +1,268 @@
+import { jitter } from './clock';
+import { readDocument, type StatusDocument } from './document';
+import { type Failure, WatchError } from './errors';
+import { Ladder } from './ladder';
+import { readOptions, type Settings, type WatchOptions } from './options';
+import { openSession } from './session';
+import type { Ending, TransportName } from './transports/transport';
+
+/** A session that lived this long ends a row of failures, in milliseconds. */
+const GOOD_LIFE = 10_000;
+/** A session this young is asking already: a refresh has nothing to add. In milliseconds. */
+const YOUNG = 1_000;
+/** setTimeout takes no more; in milliseconds. */
+const MAX_TIMER = 2 ** 31 - 1;
+
+/** A payment that is being watched. */
+export interface PaymentWatch {
+  /** The newest document; undefined before the first. */
+  readonly document: StatusDocument | undefined;
+  /** What is in use. */
+  readonly transport: TransportName | undefined;
+  /** The final document. Rejected with a `WatchError` when the watch ends without one; nobody has to catch that. */
+  readonly final: Promise<StatusDocument>;
+  /** Ends it, for good. Nothing is called after it. */
+  stop(): void;
+  /** Asks at once. After `onUnknown` it begins anew, and `final` is a new promise. */
+  refresh(): void;
+  /** For `onHide`: closes what is open, asks nothing. */
+  pause(): void;
+  /** For `onShow`: asks at once, if it was paused. */
+  resume(): void;
+}
+
+/** Watches one payment until it is final. It begins at once. */
+export function watchPayment(options: WatchOptions): PaymentWatch {
+  const settings = readOptions(options);
+  return typeof settings === 'string' ? refuse(options, settings) : new Watch(settings);
+}
+
+/** Options that cannot work are told like everything else: by the callback and the promise, and once. */
+function refuse(options: WatchOptions, message: string): PaymentWatch {
+  const error = new WatchError({ code: 'bad_options', message }, true);
+  const final = Promise.reject(error);
+  let stopped = false;
+  final.catch(() => stopped || options.onError?.(error));
+  const nothing = () => {};
+  const stop = () => {
+    stopped = true;
+  };
+  return { document: undefined, transport: undefined, final, stop, refresh: nothing, pause: nothing, resume: nothing };
+}
+
+type CallbackName = 'onStatus' | 'onFinal' | 'onError' | 'onUnknown' | 'onTransport';
+type CallbackValue<Name extends CallbackName> = Parameters<NonNullable<WatchOptions[Name]>>[0];
+
+class Watch implements PaymentWatch {
+  document: StatusDocument | undefined;
+  transport: TransportName | undefined;
+  final!: Promise<StatusDocument>;
+
+  private resolve!: (document: StatusDocument) => void;
+  private reject!: (error: WatchError) => void;
+  private ended: 'unknown' | 'for good' | undefined;
+  /** What keeps it from asking: the page is covered, the app is in the background. */
+  private readonly covers = new Set<'page' | 'app'>();
+  private readonly ladder: Ladder;
+  private closeSession: (() => void) | undefined;
+  private openedAt = 0;
+  private stopRetry = () => {};
+  private stopDeadline = () => {};
+  private stopLife = () => {};
+  private running = false;
+  /** Of `giveUpAfter`, in milliseconds, as it was when it began to run. */
+  private timeLeft = 0;
+  private runningSince = 0;
+  private failures = 0;
+  private complained = false;
+  /** The server wants to be left alone until then, whatever the screen does. */
+  private notBefore = 0;
+
+  constructor(private readonly settings: Settings) {
+    this.ladder = new Ladder(settings.transports, settings.clock, settings.timing);
+    this.begin();
+  }
+
+  stop(): void {
+    this.end({ code: 'stopped', message: 'the watch was stopped' });
+    this.ended = 'for good';
+  }
+
+  refresh(): void {
+    if (this.ended === 'unknown') {
+      this.ended = undefined;
+      this.begin();
+    } else if (!this.closeSession || this.now() - this.openedAt >= YOUNG) {
+      this.open();
+    }
+  }
+
+  pause(): void {
+    this.cover('page');
+  }
+
+  resume(): void {
+    this.uncover('page');
+  }
+
+  private now(): number {
+    return this.settings.clock.now();
+  }
+
+  private begin(): void {
+    const { adapter, giveUpAfter, options } = this.settings;
+    this.final = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    this.final.catch(() => {}); // who does not use the promise need not catch
+    this.timeLeft = giveUpAfter;
+    if (adapter.live) {
+      this.stopLife = adapter.live({
+        hide: () => options.pauseWhenHidden !== false && this.cover('app'),
+        show: () => (this.covers.has('app') ? this.uncover('app') : this.refresh()),
+        wake: () => this.refresh(),
+      });
+    }
+    this.run();
+  }
+
+  private cover(by: 'page' | 'app'): void {
+    this.covers.add(by);
+    if (this.running) this.rest();
+  }
+
+  private uncover(by: 'page' | 'app'): void {
+    if (this.covers.delete(by) && !this.ended) this.run();
+  }
+
+  /** From rest, or from the beginning. */
+  private run(): void {
+    if (this.covers.size) return;
+    this.running = true;
+    this.failures = 0;
+    this.ladder.begin();
+    this.runningSince = this.now();
+    const patience = Math.min(this.timeLeft, MAX_TIMER);
+    this.stopDeadline = this.settings.clock.after(patience, () => this.giveUp());
+    this.open();
+  }
+
+  /** Closes what is open and lets no time run. */
+  private rest(): void {
+    this.running = false;
+    this.close();
+    this.stopDeadline();
+    // Who comes back after the last second still gets an answer: the payment may have gone through meanwhile.
+    this.timeLeft = Math.max(this.timeLeft - (this.now() - this.runningSince), GOOD_LIFE);
+  }
+
+  private close(): void {
+    this.stopRetry();
+    this.closeSession?.();
+    this.closeSession = undefined;
+  }
+
+  private open(): void {
+    if (!this.running) return;
+    this.close();
+    if (this.notBefore > this.now()) return this.later(this.notBefore - this.now());
+    const name = this.ladder.current;
+    if (name !== this.transport) {
+      this.transport = name;
+      this.tell('onTransport', name);
+      if (!this.running) return; // the callback stopped or paused it
+    }
+    this.openedAt = this.now();
+    this.closeSession = openSession(this.settings, name, {
+      version: () => this.document?.version || 0,
+      offer: (value) => this.offer(value),
+      onEnd: (ending, lived) => this.proceed(ending, lived),
+    });
+  }
+
+  private later(delay: number): void {
+    this.stopRetry = this.settings.clock.after(delay, () => this.open());
+  }
+
+  /** The one gate: only what is newer comes through, from whichever transport, and after the final one nothing. */
+  private offer(value: unknown): boolean {
+    const document = readDocument(value, this.settings.options.orderId);
+    if (!document) return false;
+    this.complained = false;
+    if (document.version <= (this.document?.version || 0)) return true;
+    this.document = document;
+    this.tell('onStatus', document);
+    if (document.final && !this.ended) {
+      this.finish();
+      this.resolve(document);
+      this.tell('onFinal', document);
+    }
+    return true;
+  }
+
+  /** A session has ended: what next? */
+  private proceed(ending: Ending, lived: number): void {
+    this.closeSession = undefined;
+    const { clock, timing } = this.settings;
+    const { kind } = ending;
+    if (ending.kind === 'refused') return this.end(ending.failure);
+    if (ending.kind === 'answered') this.complained = false;
+    else if ('failure' in ending) this.complain(ending.failure);
+    const steppedDown = this.ladder.learn(kind, lived);
+    if (ending.kind === 'answered') {
+      this.failures = 0;
+      return this.later(ending.delay);
+    }
+    if (kind === 'over' && lived >= GOOD_LIFE) this.failures = 0;
+    // A step down needs no pause of its own: what is to come is not what has failed.
+    const pause = steppedDown ? 0 : jitter(clock, timing, this.failures++);
+    const asked = 'delay' in ending ? ending.delay : 0;
+    if (kind === 'busy') this.notBefore = this.now() + asked;
+    this.later(asked + pause);
+  }
+
+  private complain(failure: Failure | undefined): void {
+    if (!failure || this.complained) return;
+    this.complained = true;
+    this.tell('onError', new WatchError(failure, false));
+  }
+
+  private giveUp(): void {
+    this.end({ code: 'unknown', message: 'no outcome so far: the payment may have gone through or not, ask again' });
+  }
+
+  /** Ends without an outcome. */
+  private end(failure: Failure): void {
+    if (this.ended) return;
+    const error = new WatchError(failure, true);
+    this.finish();
+    this.reject(error);
+    if (failure.code === 'unknown') {
+      this.ended = 'unknown';
+      this.tell('onUnknown', this.document);
+    } else if (failure.code !== 'stopped') {
+      this.tell('onError', error);
+    }
+  }
+
+  private finish(): void {
+    this.ended = 'for good';
+    this.running = false;
+    this.close();
+    this.stopDeadline();
+    this.stopLife();
+  }
+
+  /** A caller's mistake must not end the watch; it is thrown where the environment reports it. */
+  private tell<Name extends CallbackName>(name: Name, value: CallbackValue<Name>): void {
+    const { clock, options } = this.settings;
+    try {
+      (options[name] as ((value: CallbackValue<Name>) => void) | undefined)?.call(options, value);
+    } catch (error) {
+      clock.after(0, () => {
+        throw error;
+      });
+    }
+  }
+}
