@@ -20,8 +20,10 @@ export const websocket: Transport = (port) => {
   };
   port.arm(timing.open, 'the socket does not open');
   const socket = port.adapter.socket?.(port.socketUrl, {
-    onOpen: () =>
-      socket?.send(JSON.stringify({ type: 'auth', order_id: port.orderId, client_secret: port.clientSecret })),
+    onOpen() {
+      const { orderId: order_id, clientSecret: client_secret } = port;
+      socket?.send(JSON.stringify({ type: 'auth', order_id, client_secret, version: port.version() || null }));
+    },
     onMessage(text) {
       const message = parseJson(text) as Message | null | undefined;
       if (message?.msgType === 'error') return port.end(judgeMessage(port, message));

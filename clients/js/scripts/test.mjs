@@ -1,0 +1,43 @@
+// Builds the library and the tests, and runs the tests against the real service, over a Postgres of their own.
+// PAYQUERY_BIN names the program. Arguments choose test files: `npm test -- browser` runs tests/browser.test.ts.
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+const run = (command, args, env = {}) =>
+  spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, ...env } }).status ?? 1;
+
+if (run(process.execPath, ['scripts/build.mjs'])) process.exit(1);
+rmSync('.tests', { recursive: true, force: true });
+const wanted = process.argv.slice(2);
+const sources = readdirSync('tests').filter(
+  (name) => name.endsWith('.test.ts') && (!wanted.length || wanted.includes(basename(name, '.test.ts'))),
+);
+await build({
+  entryPoints: sources.map((name) => join('tests', name)),
+  outdir: '.tests',
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  packages: 'external', // so `payquery-client` is what was built, as it is shipped
+  platform: 'node',
+  format: 'esm',
+  target: 'node18',
+  sourcemap: 'inline',
+});
+
+const tests = [
+  '--enable-source-maps',
+  '--test',
+  ...sources.map((name) => join('.tests', name.replace(/\.ts$/, '.mjs'))),
+];
+if (process.env.DATABASE_URL) process.exit(run(process.execPath, tests));
+const place = mkdtempSync(join(tmpdir(), 'payquery-client-'));
+chmodSync(place, 0o755); // run as root, Postgres has an account of its own, which must be able to enter
+const program = process.env.PAYQUERY_BIN || 'payquery';
+const failed = run(program, ['with-postgres', '--data-dir', join(place, 'data'), '--', process.execPath, ...tests]);
+rmSync(place, { recursive: true, force: true });
+process.exit(failed);

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type TransportName, webAdapter } from 'payquery-client';
+import { WebSocket } from 'ws';
+import { HostileProxy } from './support/proxy';
+import { QUICK, Recorder } from './support/recorder';
+import { Service } from './support/service';
+import { until } from './support/waiting';
+
+const adapter = webAdapter({ WebSocket });
+
+for (const transport of ['longpoll', 'polling', 'sse', 'websocket'] as TransportName[]) {
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    test(`${transport} outlives a service that is ${signal === 'SIGKILL' ? 'killed' : 'drained'} and started again`, async (t) => {
+      const service = await Service.start();
+      t.after(() => service.down());
+      const order = await service.createOrder();
+      const payer = new Recorder(t, service.url, order, { transport, adapter });
+      await payer.seen(1);
+      await service.down(signal);
+      await until('the outage is told', () => payer.errors.length);
+      await service.up();
+      await service.report(order, 'succeeded');
+      await payer.ended();
+      assert.deepEqual(payer.versions(), [1, 2]);
+      assert.deepEqual(payer.codes(), ['unreachable']);
+      assert.equal(payer.errors[0]?.fatal, false);
+    });
+  }
+}
+
+test('who holds a request while the service drains is answered, and told nothing', async (t) => {
+  const service = await Service.start({ PAYQUERY_DRAIN_DELAY_MS: '1500' });
+  const order = await service.createOrder();
+  const proxy = await HostileProxy.start(t, service.port);
+  const payer = new Recorder(t, proxy.url, order, { transport: 'longpoll', timing: { ...QUICK, wait: 25 } });
+  await until('the request is held', async () => (await service.held()) === 1);
+  await service.down();
+  assert.equal(proxy.seen[1]?.status, 304, 'the held request got its answer');
+  payer.watch.stop();
+  assert.deepEqual(payer.codes(), []);
+});
+
+test('a rate limit is kept: nothing is asked before Retry-After, and nothing is told', async (t) => {
+  const service = await Service.start({ PAYQUERY_POLL_RATE: '0.5', PAYQUERY_POLL_BURST: '1' });
+  t.after(() => service.down());
+  const proxy = await HostileProxy.start(t, service.port);
+  const order = await service.createOrder();
+  const payer = new Recorder(t, proxy.url, order, { transport: 'longpoll', timing: { ...QUICK, wait: 1 } });
+  await payer.seen(1);
+  const hammer = setInterval(() => payer.watch.refresh(), 20);
+  t.after(() => clearInterval(hammer));
+  await until('it was limited twice', () => proxy.seen.filter(({ status }) => status === 429).length === 2, 30_000);
+  clearInterval(hammer);
+  for (const [index, seen] of proxy.seen.entries()) {
+    const next = proxy.seen[index + 1];
+    if (seen.status === 429 && next) assert.ok(next.at - seen.at >= 950, `after ${next.at - seen.at} ms`);
+  }
+  await service.report(order, 'succeeded');
+  await payer.ended();
+  assert.deepEqual(payer.codes(), []);
+  assert.deepEqual(payer.versions(), [1, 2]);
+});

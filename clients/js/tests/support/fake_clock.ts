@@ -1,0 +1,48 @@
+import type { Clock } from 'payquery-client';
+
+interface Timer {
+  at: number;
+  call(): void;
+}
+
+/** A clock that stands still until it is told to go on. Chance is always `chance`. */
+export class FakeClock implements Clock {
+  time = 0;
+  private timers: Timer[] = [];
+
+  constructor(public chance = 0.5) {}
+
+  now(): number {
+    return this.time;
+  }
+
+  after(ms: number, call: () => void): () => void {
+    const timer = { at: this.time + ms, call };
+    this.timers.push(timer);
+    return () => {
+      this.timers = this.timers.filter((other) => other !== timer);
+    };
+  }
+
+  random(): number {
+    return this.chance;
+  }
+
+  /** Calls whatever becomes due, in order. */
+  advance(ms: number): void {
+    const end = this.time + ms;
+    for (;;) {
+      const [next] = this.timers.filter(({ at }) => at <= end).sort((one, two) => one.at - two.at);
+      if (!next) break;
+      this.timers = this.timers.filter((other) => other !== next);
+      this.time = next.at;
+      next.call();
+    }
+    this.time = end;
+  }
+
+  /** Milliseconds until each timer, the next first. */
+  pending(): number[] {
+    return this.timers.map(({ at }) => at - this.time).sort((one, two) => one - two);
+  }
+}

@@ -1,0 +1,186 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import type { TestContext } from 'node:test';
+
+/** What a bad proxy does with one request. */
+export type Treatment =
+  | 'pass'
+  /** Keeps the body back until it is complete: a stream is muted. Its head may be sent on. */
+  | 'buffer'
+  | 'buffer body'
+  /** Takes the request and never answers. */
+  | 'drop'
+  /** Hangs up at once. */
+  | 'reset'
+  | { cutAfter: number }
+  | { delay: number }
+  | { answer: number; headers?: Record<string, string>; body?: string }
+  /** Answers as if it were the service. */
+  | { replay: string };
+
+export interface Seen {
+  /** Path and query. */
+  url: string;
+  headers: IncomingMessage['headers'];
+  kind: 'websocket' | 'sse' | 'longpoll' | 'polling';
+  /** Milliseconds. */
+  at: number;
+  over: boolean;
+  /** Of the answer that was sent on; 0 if there was none. */
+  status: number;
+  body: string;
+}
+
+/** A proxy before the service that can be told to behave badly. It notes what it sees. */
+export class HostileProxy {
+  readonly seen: Seen[] = [];
+  /** Most requests that were open at one time. */
+  mostOpen = 0;
+  treat: (seen: Seen, index: number) => Treatment = () => 'pass';
+  private readonly sockets = new Set<Socket>();
+
+  private constructor(
+    private readonly server: Server,
+    private readonly target: number,
+  ) {
+    server.on('request', (asked, answer) => this.onRequest(asked, answer));
+    server.on('upgrade', (asked, socket, head) => this.onUpgrade(asked, socket as Socket, head));
+    server.on('connection', (socket) => {
+      this.sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => this.sockets.delete(socket));
+    });
+  }
+
+  /** Closed when the test is over. */
+  static async start(t: TestContext, target: number): Promise<HostileProxy> {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const proxy = new HostileProxy(server, target);
+    t.after(() => proxy.close());
+    return proxy;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as { port: number }).port}`;
+  }
+
+  open(): Seen[] {
+    return this.seen.filter((one) => !one.over);
+  }
+
+  count(kind: Seen['kind']): number {
+    return this.seen.filter((one) => one.kind === kind).length;
+  }
+
+  /** Cuts every connection, as a restarted proxy does. */
+  cutAll(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  close(): void {
+    this.server.close();
+    this.cutAll();
+  }
+
+  private note(asked: IncomingMessage, upgrade: boolean): Seen {
+    const url = asked.url || '';
+    const stream = String(asked.headers.accept).includes('event-stream');
+    const seen: Seen = {
+      url,
+      headers: asked.headers,
+      kind: upgrade ? 'websocket' : stream ? 'sse' : url.includes('wait=') ? 'longpoll' : 'polling',
+      at: Date.now(),
+      over: false,
+      status: 0,
+      body: '',
+    };
+    this.seen.push(seen);
+    this.mostOpen = Math.max(this.mostOpen, this.open().length);
+    return seen;
+  }
+
+  private onRequest(asked: IncomingMessage, answer: ServerResponse): void {
+    if (asked.method === 'OPTIONS') return this.forward(asked, answer, 'pass');
+    const seen = this.note(asked, false);
+    const treatment = this.treat(seen, this.seen.length - 1);
+    answer.on('close', () => {
+      seen.over = true;
+    });
+    if (treatment === 'drop') return;
+    if (treatment === 'reset') return void asked.socket.destroy();
+    if (typeof treatment === 'object' && 'answer' in treatment) {
+      seen.status = treatment.answer;
+      answer.writeHead(treatment.answer, { 'access-control-allow-origin': '*', ...treatment.headers });
+      answer.end(treatment.body);
+    } else if (typeof treatment === 'object' && 'replay' in treatment) {
+      seen.status = 200;
+      answer.writeHead(200, { 'content-type': 'application/json', 'access-control-allow-origin': '*' });
+      answer.end(treatment.replay);
+    } else if (typeof treatment === 'object' && 'delay' in treatment) {
+      setTimeout(() => this.forward(asked, answer, 'pass', seen), treatment.delay);
+    } else {
+      if (typeof treatment === 'object') setTimeout(() => asked.socket.destroy(), treatment.cutAfter);
+      this.forward(asked, answer, treatment, seen);
+    }
+  }
+
+  private forward(asked: IncomingMessage, answer: ServerResponse, treatment: Treatment, seen?: Seen): void {
+    const { method, url: path, headers } = asked;
+    const onward = request({ host: '127.0.0.1', port: this.target, method, path, headers, agent: false }, (got) => {
+      const pieces: Buffer[] = [];
+      if (treatment !== 'buffer') answer.writeHead(got.statusCode || 502, got.headers);
+      if (treatment === 'buffer body') answer.flushHeaders();
+      if (seen) seen.status = got.statusCode || 0;
+      got.on('data', (piece: Buffer) => {
+        if (seen) seen.body += piece;
+        if (treatment === 'buffer' || treatment === 'buffer body') pieces.push(piece);
+        else answer.write(piece);
+      });
+      got.on('end', () => {
+        if (!answer.headersSent) answer.writeHead(got.statusCode || 502, got.headers);
+        answer.end(Buffer.concat(pieces));
+      });
+      got.on('error', () => answer.destroy());
+    });
+    onward.on('error', () => {
+      if (answer.headersSent) answer.destroy();
+      else answer.writeHead(502, { 'content-type': 'text/html' }).end('<html>Bad Gateway</html>');
+    });
+    answer.on('close', () => onward.destroy());
+    asked.pipe(onward);
+  }
+
+  /** Treatments of an upgrade: 'pass', 'drop' (it never opens), 'buffer' (it opens and is mute), a cut, a status. */
+  private onUpgrade(asked: IncomingMessage, socket: Socket, head: Buffer): void {
+    const seen = this.note(asked, true);
+    const treatment = this.treat(seen, this.seen.length - 1);
+    socket.on('close', () => {
+      seen.over = true;
+    });
+    if (treatment === 'drop') return;
+    if (treatment === 'reset') return void socket.destroy();
+    if (typeof treatment === 'object' && 'answer' in treatment) {
+      return void socket.end(`HTTP/1.1 ${treatment.answer} No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    }
+    if (typeof treatment === 'object' && 'cutAfter' in treatment) {
+      setTimeout(() => socket.destroy(), treatment.cutAfter);
+    }
+    const onward = connect(this.target, '127.0.0.1', () => {
+      const lines = asked.rawHeaders.map((text, index) => (index % 2 ? `${text}\r\n` : `${text}: `));
+      onward.write(`GET ${asked.url} HTTP/1.1\r\n${lines.join('')}\r\n`);
+      onward.write(head);
+      socket.pipe(onward);
+    });
+    let opened = false;
+    onward.on('data', (piece) => {
+      if (treatment === 'buffer' && opened) return;
+      opened = true;
+      socket.write(piece);
+    });
+    onward.on('error', () => socket.destroy());
+    onward.on('close', () => socket.destroy());
+    socket.on('close', () => onward.destroy());
+  }
+}
