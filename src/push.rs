@@ -9,15 +9,20 @@
 //! - Nothing waits without a limit, and nothing grows with what a client sends or leaves unread.
 //! - When the process stops, every stream is ended in its protocol's own polite way.
 
+pub mod echo;
 pub mod gate;
 pub mod socket;
 pub mod sse;
 mod stream_metrics;
+pub mod ws;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::hub::Hub;
+use crate::service::Service;
 use crate::service::wait::Holds;
+use echo::Echoes;
 pub use gate::Gate;
 use stream_metrics::StreamMetrics;
 pub use stream_metrics::{OpenStream, Transport};
@@ -36,17 +41,21 @@ pub struct Settings {
 pub struct Streams {
     pub gate: Arc<dyn Gate>,
     pub holds: Arc<Holds>,
+    pub hub: Arc<Hub>,
     pub settings: Settings,
     metrics: StreamMetrics,
+    echoes: Echoes,
 }
 
 impl Streams {
-    pub fn new(gate: Arc<dyn Gate>, holds: Arc<Holds>, settings: Settings) -> Self {
+    pub fn new(gate: Arc<dyn Gate>, service: &Service, settings: Settings) -> Self {
         Self {
             gate,
-            holds,
+            holds: Arc::clone(&service.holds),
+            hub: Arc::clone(&service.hub),
             settings,
             metrics: StreamMetrics::new(),
+            echoes: Echoes::default(),
         }
     }
 

@@ -13,6 +13,7 @@ mod place;
 mod process;
 mod raw;
 pub mod schema;
+pub mod socket;
 
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
