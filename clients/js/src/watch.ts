@@ -212,6 +212,7 @@ class Watch implements PaymentWatch {
     const steppedDown = this.ladder.learn(kind, lived);
     if (ending.kind === 'answered') {
       this.failures = 0;
+      this.notBefore = this.now() + ending.rest;
       return this.later(ending.delay);
     }
     if (kind === 'over' && lived >= GOOD_LIFE) this.failures = 0;

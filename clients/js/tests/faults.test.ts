@@ -41,23 +41,35 @@ test('who holds a request while the service drains is answered, and told nothing
   assert.deepEqual(payer.codes(), []);
 });
 
-test('a rate limit is kept: nothing is asked before Retry-After, and nothing is told', async (t) => {
-  const service = await Service.start({ PAYQUERY_POLL_RATE: '0.5', PAYQUERY_POLL_BURST: '1' });
+test('a rate limit is kept, however often the payer asks: RateLimit foresees it, Retry-After ends it', async (t) => {
+  const service = await Service.start({ PAYQUERY_POLL_RATE: '2', PAYQUERY_POLL_BURST: '1' });
   t.after(() => service.down());
-  const proxy = await HostileProxy.start(t, service.port);
   const order = await service.createOrder();
-  const payer = new Recorder(t, proxy.url, order, { transport: 'longpoll', timing: { ...QUICK, wait: 1 } });
-  await payer.seen(1);
+  const timing = { ...QUICK, wait: 1 };
+  const alone = await HostileProxy.start(t, service.port);
+  const payer = new Recorder(t, alone.url, order, { transport: 'longpoll', timing });
   const hammer = setInterval(() => payer.watch.refresh(), 20);
   t.after(() => clearInterval(hammer));
-  await until('it was limited twice', () => proxy.seen.filter(({ status }) => status === 429).length === 2, 30_000);
+  await until('it asked four times', () => alone.seen.filter(({ over }) => over).length >= 4);
+  assert.ok(alone.seen.every(({ status }) => status !== 429));
+
+  // Another screen of the same payer uses up what there is.
+  const shared = await HostileProxy.start(t, service.port);
+  const other = new Recorder(t, shared.url, order, { transport: 'polling', timing });
+  const limited = () => [alone, shared].flatMap(({ seen }) => seen.filter(({ status }) => status === 429));
+  const second = setInterval(() => other.watch.refresh(), 20);
+  t.after(() => clearInterval(second));
+  await until('one was limited', () => limited().length);
   clearInterval(hammer);
-  for (const [index, seen] of proxy.seen.entries()) {
-    const next = proxy.seen[index + 1];
-    if (seen.status === 429 && next) assert.ok(next.at - seen.at >= 950, `after ${next.at - seen.at} ms`);
-  }
+  clearInterval(second);
   await service.report(order, 'succeeded');
   await payer.ended();
-  assert.deepEqual(payer.codes(), []);
-  assert.deepEqual(payer.versions(), [1, 2]);
+  await other.ended();
+  for (const { seen } of [alone, shared]) {
+    for (const [index, one] of seen.entries()) {
+      const next = seen[index + 1];
+      if (one.status === 429 && next) assert.ok(next.at - one.at >= 950, `again after ${next.at - one.at} ms`);
+    }
+  }
+  assert.deepEqual([...payer.codes(), ...other.codes()], []);
 });

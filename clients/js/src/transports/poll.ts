@@ -32,8 +32,8 @@ function openPoll(port: Port, wait: number): () => void {
       // Answered at once and without news, the request was not held: the server has no place for it, or is stopping.
       const held = clock.now() - asked >= wait * 500;
       const again = wait && (held || port.version() > version);
-      const pace = readPace(answer, clock.now());
-      port.end({ kind: 'answered', delay: Math.max(pace.rest, again ? 0 : pace.poll || timing.poll) });
+      const { poll, rest } = readPace(answer, clock.now());
+      port.end({ kind: 'answered', delay: Math.max(rest, again ? 0 : poll || timing.poll), rest });
     },
   });
 }

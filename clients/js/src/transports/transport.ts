@@ -8,8 +8,8 @@ export type TransportName = 'websocket' | 'sse' | 'longpoll' | 'polling';
 
 /** How one session of a transport ended. */
 export type Ending =
-  /** It was answered; come again after `delay`. */
-  | { kind: 'answered'; delay: number }
+  /** It was answered; come again after `delay`, and by no means before `rest`. */
+  | { kind: 'answered'; delay: number; rest: number }
   /** A stream that had worked is over; come again, not before `delay`. */
   | { kind: 'over'; delay: number }
   /** The server asks to be left alone for `delay`. That says nothing of the transport, nor of the payment. */

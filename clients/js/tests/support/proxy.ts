@@ -175,7 +175,7 @@ export class HostileProxy {
     });
     let opened = false;
     onward.on('data', (piece) => {
-      if (treatment === 'buffer' && opened) return;
+      if (String(treatment).startsWith('buffer') && opened) return;
       opened = true;
       socket.write(piece);
     });
