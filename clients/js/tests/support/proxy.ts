@@ -152,7 +152,7 @@ export class HostileProxy {
     asked.pipe(onward);
   }
 
-  /** Treatments of an upgrade: 'pass', 'drop' (it never opens), 'buffer' (it opens and is mute), a cut, a status. */
+  /** Treatments of an upgrade: 'drop' (it never opens), 'buffer' (it opens and is mute), a cut, a delay, a status. */
   private onUpgrade(asked: IncomingMessage, socket: Socket, head: Buffer): void {
     const seen = this.note(asked, true);
     const treatment = this.treat(seen, this.seen.length - 1);
@@ -167,6 +167,11 @@ export class HostileProxy {
     if (typeof treatment === 'object' && 'cutAfter' in treatment) {
       setTimeout(() => socket.destroy(), treatment.cutAfter);
     }
+    const delay = typeof treatment === 'object' && 'delay' in treatment ? treatment.delay : 0;
+    setTimeout(() => this.join(asked, socket, head, treatment), delay);
+  }
+
+  private join(asked: IncomingMessage, socket: Socket, head: Buffer, treatment: Treatment): void {
     const onward = connect(this.target, '127.0.0.1', () => {
       const lines = asked.rawHeaders.map((text, index) => (index % 2 ? `${text}\r\n` : `${text}: `));
       onward.write(`GET ${asked.url} HTTP/1.1\r\n${lines.join('')}\r\n`);

@@ -137,7 +137,7 @@ export class FakeWeChat {
     if (suspended) {
       setTimeout(() => options.fail({ errMsg: 'connectSocket:fail interrupted in suspend state' }), 0);
     } else {
-      socket = new WebSocket(options.url);
+      socket = new WebSocket(options.url, { handshakeTimeout: options.timeout });
       const interrupt = () => socket?.terminate();
       this.toInterrupt.add(interrupt);
       socket.on('open', () => {

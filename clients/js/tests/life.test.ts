@@ -1,0 +1,293 @@
+import assert from 'node:assert/strict';
+import { after, before, type TestContext, test } from 'node:test';
+import { miniAdapter, type TransportName, type WatchOptions, withPayment } from 'payquery-client';
+import { platforms } from './support/platforms';
+import { HostileProxy, type Treatment } from './support/proxy';
+import { QUICK, Recorder } from './support/recorder';
+import { Service } from './support/service';
+import { until } from './support/waiting';
+import { FakeWeChat } from './support/wx';
+
+let service: Service;
+
+before(async () => {
+  service = await Service.start();
+});
+
+after(() => service.down());
+
+/** A payer's phone, with a proxy before the service that the test may turn bad. */
+async function phone(t: TestContext, transport: WatchOptions['transport'], treatment: Treatment = 'pass') {
+  const proxy = await HostileProxy.start(t, service.port);
+  proxy.treat = () => treatment;
+  const weChat = new FakeWeChat();
+  const order = await service.createOrder();
+  const payer = new Recorder(t, proxy.url, order, { transport, adapter: miniAdapter(weChat.wx) });
+  return { proxy, weChat, order, payer };
+}
+
+type Phone = Awaited<ReturnType<typeof phone>>;
+
+const RETRY_LATER: Treatment = { answer: 503, headers: { 'retry-after': '1' } };
+
+/** The states that a watch can be in when its screen is covered, and how to tell that it is there. */
+const STATES: [name: string, transport: TransportName, treatment: Treatment, reached: (phone: Phone) => unknown][] = [
+  ['before the first answer', 'longpoll', { delay: 60_000 }, ({ proxy }) => proxy.open().length],
+  ['while a request is held', 'longpoll', 'pass', ({ proxy }) => proxy.open().some(({ kind }) => kind === 'longpoll')],
+  ['between two polls', 'polling', 'pass', ({ payer, weChat }) => payer.statuses.length && !weChat.inFlight],
+  ['while it waits after a failure', 'longpoll', 'reset', ({ payer }) => payer.errors.length],
+  [
+    'while it keeps a Retry-After',
+    'longpoll',
+    RETRY_LATER,
+    ({ proxy, weChat }) => proxy.seen.length && !weChat.inFlight,
+  ],
+  ['while a stream is opening', 'sse', 'drop', ({ proxy }) => proxy.open().length],
+  ['with an open stream', 'sse', 'pass', ({ payer }) => payer.statuses.length],
+  ['while a socket is opening', 'websocket', { delay: 400 }, ({ proxy }) => proxy.open().length],
+  ['with an open socket', 'websocket', 'pass', ({ payer }) => payer.statuses.length],
+];
+
+for (const [name, transport, treatment, reached] of STATES) {
+  test(`hidden ${name}: nothing is asked; shown: it asks at once, and the payment is seen`, async (t) => {
+    const there = await phone(t, transport, treatment);
+    const { proxy, weChat, order, payer } = there;
+    await until(name, () => reached(there));
+    weChat.hide();
+    await until('all connections are closed', () => !proxy.open().length && !weChat.inFlight && !weChat.openSockets);
+    const asked = proxy.seen.length;
+    await service.report(order, 'succeeded');
+    await new Promise((resolve) => setTimeout(resolve, 600)); // longer than any pause of these timings
+    assert.equal(proxy.seen.length, asked);
+    assert.deepEqual(payer.finals, []);
+
+    proxy.treat = () => 'pass';
+    weChat.show();
+    await payer.ended();
+    assert.equal(payer.statuses.at(-1)?.status, 'succeeded');
+    assert.equal(payer.finals.length, 1);
+    assert.equal(weChat.listening(), 0, 'no listener outlives the watch');
+  });
+
+  test(`unloaded ${name}: everything is closed and nothing is said any more`, async (t) => {
+    const there = await phone(t, transport, treatment);
+    const { proxy, weChat, order, payer } = there;
+    await until(name, () => reached(there));
+    const told = payer.statuses.length + payer.errors.length;
+    payer.watch.stop();
+    await assert.rejects(payer.watch.final, { code: 'stopped' });
+    proxy.treat = () => 'pass';
+    await until('all connections are closed', () => !proxy.open().length && !weChat.inFlight && !weChat.openSockets);
+    const asked = proxy.seen.length;
+    await service.report(order, 'succeeded');
+    weChat.hide();
+    weChat.show();
+    payer.watch.refresh();
+    payer.watch.resume();
+    await new Promise((resolve) => setTimeout(resolve, 600)); // longer than any pause of these timings
+    assert.equal(proxy.seen.length, asked);
+    assert.equal(payer.statuses.length + payer.errors.length, told);
+    assert.equal(payer.finals.length, 0);
+    assert.equal(weChat.listening(), 0);
+  });
+}
+
+test('coming back from paying, the payer sees the result at once, however long the pace is', async (t) => {
+  const { weChat, order, payer } = await phone(t, 'auto');
+  await payer.seen(1);
+  weChat.hide();
+  await service.report(order, 'succeeded', { amount: 1000 });
+  weChat.show();
+  const shown = Date.now();
+  await payer.ended();
+  assert.ok(Date.now() - shown < 1_000);
+  assert.equal(weChat.mostInFlight, 1);
+});
+
+test('a page that is covered stays quiet when the app comes back, until the page is shown itself', async (t) => {
+  const { proxy, weChat, order, payer } = await phone(t, 'longpoll');
+  await payer.seen(1);
+  payer.watch.pause();
+  weChat.hide();
+  weChat.show();
+  weChat.networkIsBack();
+  payer.watch.refresh();
+  await until('all is closed', () => !proxy.open().length);
+  const asked = proxy.seen.length;
+  await service.report(order, 'succeeded');
+  assert.equal(proxy.seen.length, asked);
+  payer.watch.resume();
+  await payer.ended();
+});
+
+test('a socket that dies without a word is noticed by its silence', async (t) => {
+  const proxy = await HostileProxy.start(t, service.port);
+  const weChat = new FakeWeChat();
+  weChat.tellsClose = false;
+  const order = await service.createOrder();
+  const payer = new Recorder(t, proxy.url, order, {
+    transport: 'websocket',
+    adapter: miniAdapter(weChat.wx),
+    timing: { ...QUICK, silence: 600, heartbeat: 200 },
+  });
+  await payer.seen(1);
+  await new Promise((resolve) => setTimeout(resolve, 1_500)); // heartbeats keep it: no other socket is opened
+  assert.equal(proxy.seen.length, 1);
+  proxy.cutAll();
+  await service.report(order, 'succeeded');
+  await payer.ended();
+  assert.equal(proxy.seen.length, 2);
+  assert.deepEqual(payer.codes(), []);
+});
+
+test('when the network is back it asks at once, and waits no longer', async (t) => {
+  const { proxy, weChat, order, payer } = await phone(t, 'longpoll', 'reset');
+  await until('there were failures', () => proxy.seen.length >= 2);
+  await service.report(order, 'succeeded');
+  proxy.treat = () => 'pass';
+  weChat.networkIsBack();
+  await payer.ended();
+});
+
+test('withPayment ties the watch to a page, and keeps the page what it was', async (t) => {
+  const proxy = await HostileProxy.start(t, service.port);
+  const weChat = new FakeWeChat();
+  const order = await service.createOrder();
+  const calls: string[] = [];
+  const page = withPayment(
+    {
+      data: { status: '' },
+      onLoad: () => void calls.push('load'),
+      onShow: () => void calls.push('show'),
+      onHide: () => void calls.push('hide'),
+      onUnload: () => void calls.push('unload'),
+      onShareAppMessage: () => ({ title: 'mine' }),
+      greet: () => 'hello',
+    },
+    function ({ id = '', secret = '' }) {
+      return {
+        baseUrl: proxy.url,
+        orderId: id,
+        clientSecret: secret,
+        timing: QUICK,
+        adapter: miniAdapter(weChat.wx),
+        onStatus: ({ status }) => {
+          this.data = { status };
+        },
+      };
+    },
+  ) as unknown as Record<'onLoad' | 'onShow' | 'onHide' | 'onUnload' | 'greet', (query?: unknown) => unknown> & {
+    data: { status: string };
+  };
+  const status = () => page.data.status;
+  page.onLoad({ id: order.id, secret: order.client_secret });
+  page.onShow();
+  t.after(() => page.onUnload());
+  await until('the status is shown', () => status() === 'pending');
+  page.onHide();
+  await until('nothing is asked', () => !proxy.open().length);
+  await service.report(order, 'processing');
+  page.onShow();
+  await until('the status is shown', () => status() === 'processing');
+  page.onUnload();
+  await until('nothing is asked', () => !proxy.open().length);
+  assert.equal(weChat.listening(), 0);
+  assert.deepEqual(calls, ['load', 'show', 'hide', 'show', 'unload']);
+  assert.equal(page.greet(), 'hello');
+});
+
+test('withPayment does nothing for a page that has no order yet', () => {
+  const page = withPayment<object>({}, () => undefined) as Record<
+    'onLoad' | 'onShow' | 'onHide' | 'onUnload',
+    () => void
+  >;
+  for (const hook of ['onLoad', 'onShow', 'onHide', 'onUnload'] as const) page[hook]();
+});
+
+for (const [name, build] of Object.entries(platforms)) {
+  for (const transport of ['longpoll', 'polling', 'websocket'] as const) {
+    test(`${name}: ${transport} brings the payment`, async (t) => {
+      const proxy = await HostileProxy.start(t, service.port);
+      const order = await service.createOrder();
+      const adapter = miniAdapter(build(new FakeWeChat()));
+      const payer = new Recorder(t, proxy.url, order, { transport, adapter });
+      await payer.seen(1);
+      await service.report(order, 'processing');
+      await payer.seen(2);
+      await service.report(order, 'closed');
+      await payer.ended();
+      assert.deepEqual(payer.versions(), [1, 2, 3]);
+      assert.deepEqual(payer.codes(), []);
+      assert.ok(
+        proxy.seen.every(({ headers }) => !headers['if-none-match']),
+        'phones meddle with 304',
+      );
+    });
+  }
+
+  test(`${name}: an answer that is no 2xx is an answer, with its Retry-After`, async (t) => {
+    const proxy = await HostileProxy.start(t, service.port);
+    const adapter = miniAdapter(build(new FakeWeChat()));
+    const order = await service.createOrder();
+    proxy.treat = (_, index) => (index ? 'pass' : { answer: 429, headers: { 'retry-after': '1' } });
+    const payer = new Recorder(t, proxy.url, order, { transport: 'polling', adapter });
+    await payer.seen(1);
+    assert.ok((proxy.seen[1]?.at || 0) - (proxy.seen[0]?.at || 0) >= 950);
+    const wrong = new Recorder(t, service.url, { ...order, client_secret: 'pqs_wrong' }, { adapter });
+    await assert.rejects(wrong.watch.final, { code: 'order_not_found' });
+    assert.deepEqual(wrong.codes(), ['order_not_found']);
+  });
+
+  test(`${name}: it is found by itself`, async (t) => {
+    const globals = globalThis as unknown as Record<string, unknown>;
+    const weChat = new FakeWeChat();
+    globals[name] = build(weChat);
+    t.after(() => delete globals[name]);
+    const order = await service.createOrder();
+    const payer = new Recorder(t, service.url, order);
+    await payer.seen(1);
+    assert.ok(weChat.requests > 0);
+  });
+}
+
+test('chunked requests bring a stream, cut within characters', async (t) => {
+  const { proxy, order, payer } = await phone(t, 'sse');
+  await payer.seen(1);
+  await service.report(order, 'failed', { reason: '余额不足 🙅' });
+  await payer.ended();
+  assert.equal(payer.finals[0]?.reason, '余额不足 🙅');
+  assert.equal(proxy.seen.length, 1);
+});
+
+test('a wrong secret ends a chunked request too', async (t) => {
+  const order = await service.createOrder();
+  const adapter = miniAdapter(new FakeWeChat().wx);
+  const payer = new Recorder(t, service.url, { ...order, client_secret: 'pqs_wrong' }, { transport: 'sse', adapter });
+  await assert.rejects(payer.watch.final, { code: 'order_not_found', status: 404 });
+});
+
+test('a phone without chunked requests takes no such stream', async (t) => {
+  const weChat = new FakeWeChat();
+  weChat.chunked = false;
+  const order = await service.createOrder();
+  const timing = { ...QUICK, wait: 1 };
+  const payer = new Recorder(t, service.url, order, { adapter: miniAdapter(weChat.wx), timing });
+  await until('it takes the socket', () => payer.transports.includes('websocket'));
+  assert.deepEqual(payer.transports, ['longpoll', 'websocket']);
+});
+
+test('a wss domain that is not configured costs nothing but the try', async (t) => {
+  const { weChat, order, payer } = await phone(t, ['websocket', 'longpoll']);
+  const connect = weChat.wx.connectSocket;
+  weChat.wx.connectSocket = (options) => {
+    options.fail({ errMsg: 'connectSocket:fail url not in domain list' });
+    return connect({ ...options, url: 'ws://127.0.0.1:9/' });
+  };
+  const blocked = new Recorder(t, service.url, order, {
+    transport: ['websocket', 'longpoll'],
+    adapter: miniAdapter(weChat.wx),
+  });
+  await blocked.seen(1);
+  assert.deepEqual(blocked.transports, ['websocket', 'longpoll']);
+  payer.watch.stop();
+});
