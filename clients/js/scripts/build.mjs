@@ -8,24 +8,27 @@ import { build } from 'esbuild';
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
 
-/** Private members that no other file speaks of may have short names. */
+/** Private members get short names, if their names stand nowhere but in `private name` and `this.name`. */
 function privateNames() {
-  const sources = readdirSync('src', { recursive: true })
+  const text = readdirSync('src', { recursive: true })
     .filter((path) => path.endsWith('.ts'))
-    .map((path) => readFileSync(join('src', path), 'utf8'));
-  const names = sources.flatMap((text) =>
-    [...text.matchAll(/^ {2,4}private (?:readonly )?(\w+)/gm)].map((found) => found[1]),
+    .map((path) => readFileSync(join('src', path), 'utf8'))
+    .join('\n');
+  const names = [...text.matchAll(/^ +private (?:readonly )?(\w+)/gm)].map((found) => found[1]);
+  const count = (pattern) => [...text.matchAll(new RegExp(pattern, 'g'))].length;
+  return names.filter(
+    (name) => count(`\\b${name}\\b`) === count(`(?:private|private readonly|\\bthis\\.) ?${name}\\b`),
   );
-  return names.filter((name) => sources.filter((text) => new RegExp(`\\b${name}\\b`).test(text)).length === 1);
 }
 
+const names = privateNames();
 const common = {
   bundle: true,
   minify: true,
   legalComments: 'none',
   // No newer syntax: what an old phone's mini-program runs is not compiled once more.
   target: 'es2018',
-  mangleProps: new RegExp(`^(${privateNames().join('|')})$`),
+  mangleProps: new RegExp(`^(${names.join('|')})$`),
   external: ['payquery-client', 'react', 'vue'],
   logLevel: 'warning',
 };
@@ -65,3 +68,4 @@ for (const entry of ['index', 'react', 'vue']) {
     writeFileSync(`dist/${entry}.${ending}`, `export * from './types/${entry}.js';\n`);
   }
 }
+console.log(`short names for ${names.length} private members`);
