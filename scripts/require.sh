@@ -33,6 +33,9 @@ is_there() {
     postgres) scripts/postgres-bindir.sh ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;; # where Debian has it, which is on root's PATH only
     venv) python3 -c 'import ensurepip, venv' ;;
+    node) node -e 'process.exit(process.versions.node.split(".")[0] < 18)' ;;
+    chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ||
+      [[ -x '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome' ]] ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }
@@ -56,6 +59,7 @@ install_with_apt() {
       cc) packages+=(gcc libc6-dev) ;; # ring compiles C, and rustc links with it
       postgres) packages+=(postgresql) ;;
       venv) packages+=(python3-venv) ;;
+      node) packages+=(nodejs) ;;
       *) packages+=("$need") ;;
     esac
   done
@@ -71,6 +75,8 @@ install_with_brew() {
       cc) fail "install the C compiler with \`xcode-select --install\`, then try again" ;;
       postgres) packages+=(postgresql@17) ;;
       venv) packages+=(python) ;;
+      node | npm) packages+=(node) ;;
+      chromium) fail "install Google Chrome (https://www.google.com/chrome), or name a Chromium in CHROMIUM_BIN" ;;
       *) packages+=("$need") ;;
     esac
   done

@@ -11,7 +11,7 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const run = (command, args, env = {}) =>
   spawnSync(command, args, { stdio: 'inherit', env: { ...process.env, ...env } }).status ?? 1;
 
-if (run(process.execPath, ['scripts/build.mjs'])) process.exit(1);
+for (const script of ['build', 'example']) if (run(process.execPath, [`scripts/${script}.mjs`])) process.exit(1);
 rmSync('.tests', { recursive: true, force: true });
 const wanted = process.argv.slice(2);
 const sources = readdirSync('tests').filter(

@@ -30,6 +30,11 @@ export class Service {
     return service;
   }
 
+  /** The merchant's. */
+  static apiKey(): string {
+    return apiKey;
+  }
+
   get url(): string {
     return `http://127.0.0.1:${this.port}`;
   }

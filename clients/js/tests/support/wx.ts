@@ -4,8 +4,13 @@ import { WebSocket } from 'ws';
 
 type Listener = (value?: never) => void;
 type Wx = Required<MiniApi>;
-type Request = Parameters<Wx['request']>[0];
-type Connect = Parameters<Wx['connectSocket']>[0];
+type Connect = Partial<Parameters<Wx['connectSocket']>[0]> & { url: string };
+/** What pages pass: less than the library, and in their own ways. */
+type Request = Partial<Omit<Parameters<Wx['request']>[0], 'method' | 'dataType'>> & {
+  url: string;
+  method?: string;
+  dataType?: string;
+};
 
 /** How long WeChat lets a request go on in the background; shortened, like its sockets' five to ten seconds. */
 const BACKGROUND_MS = 100;
@@ -95,11 +100,12 @@ export class FakeWeChat {
       sent?.destroy();
       tell();
     };
-    const fail = (errMsg: string) => end(() => options.fail({ errMsg: `request:fail ${errMsg}` }));
+    const fail = (errMsg: string) => end(() => options.fail?.({ errMsg: `request:fail ${errMsg}` }));
     const interrupt = () => fail('interrupted');
     this.toInterrupt.add(interrupt);
-    const { url, header } = options;
-    sent = request(url, { headers: { ...header, 'content-type': 'application/json' }, agent: false }, (got) => {
+    const { url, header, method = 'GET', timeout = 60_000 } = options;
+    const headers = { ...header, 'content-type': 'application/json' };
+    sent = request(url, { method, headers, agent: false }, (got) => {
       const pieces: Buffer[] = [];
       got.on('data', (piece: Buffer) => {
         if (!options.enableChunked) return void pieces.push(piece);
@@ -113,12 +119,15 @@ export class FakeWeChat {
         Object.entries(got.headers).map(([name, value]) => [title(name), String(value)]),
       );
       got.on('end', () =>
-        end(() => options.success({ statusCode: got.statusCode || 0, header, data: String(Buffer.concat(pieces)) })),
+        end(() => {
+          const data = readBody(String(Buffer.concat(pieces)), options.dataType);
+          options.success?.({ statusCode: got.statusCode || 0, header, data });
+        }),
       );
       got.on('error', (error) => fail(error.message));
     });
     sent.on('error', (error) => fail(error.message));
-    sent.setTimeout(options.timeout, () => fail('timeout'));
+    sent.setTimeout(timeout, () => fail('timeout'));
     sent.end();
     return {
       abort: () => fail('abort'),
@@ -135,7 +144,7 @@ export class FakeWeChat {
     let socket: WebSocket | undefined;
     let opened = false;
     if (suspended) {
-      setTimeout(() => options.fail({ errMsg: 'connectSocket:fail interrupted in suspend state' }), 0);
+      setTimeout(() => options.fail?.({ errMsg: 'connectSocket:fail interrupted in suspend state' }), 0);
     } else {
       socket = new WebSocket(options.url, { handshakeTimeout: options.timeout });
       const interrupt = () => socket?.terminate();
@@ -167,3 +176,13 @@ export class FakeWeChat {
 }
 
 const title = (name: string) => name.replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
+
+/** Unless another type is asked for, what looks like JSON is read as JSON. */
+function readBody(text: string, dataType = 'json'): unknown {
+  if (dataType !== 'json') return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,25 @@
+// What a payer's phone has to load: at most 6 KB, gzipped.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+
+const LIMIT = 6 * 1024;
+const HELPER_LIMIT = 640;
+
+let failed = false;
+for (const [path, limit] of [
+  ['dist/index.mjs', LIMIT],
+  ['dist/index.cjs', LIMIT],
+  ['miniprogram_dist/index.js', LIMIT],
+  ['dist/react.mjs', HELPER_LIMIT],
+  ['dist/vue.mjs', HELPER_LIMIT],
+]) {
+  const text = readFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)));
+  const size = gzipSync(text, { level: 9 }).length;
+  console.log(`${path}: ${size} of ${limit} bytes`);
+  failed ||= size > limit;
+}
+if (failed) {
+  console.error('too big');
+  process.exit(1);
+}
