@@ -33,7 +33,7 @@ is_there() {
     postgres) scripts/postgres-bindir.sh ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;; # where Debian has it, which is on root's PATH only
     venv) python3 -c 'import ensurepip, venv' ;;
-    node) node -e 'process.exit(process.versions.node.split(".")[0] < 18)' ;;
+    node) node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ||
       [[ -x '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome' ]] ;;
     *) command -v "$1" ;;
