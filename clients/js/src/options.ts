@@ -21,6 +21,8 @@ export interface WatchOptions {
    * and says this once until things are well again.
    */
   onError?(error: WatchError): void;
+  /** After an error that was not fatal: things are well again. Take the hint off the screen. */
+  onRecovery?(last: StatusDocument | undefined): void;
   /** `giveUpAfter` is over and the outcome is unknown. Offer "check again", which is `refresh()`; never "pay again". */
   onUnknown?(last: StatusDocument | undefined): void;
   /** Which transport is in use from now on. */

@@ -1,5 +1,6 @@
+import type { PaymentWatch } from './handle';
 import type { WatchOptions } from './options';
-import { type PaymentWatch, watchPayment } from './watch';
+import { watchPayment } from './watch';
 
 type Hook = (this: PageInstance, ...args: unknown[]) => unknown;
 

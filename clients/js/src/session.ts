@@ -9,6 +9,8 @@ const TRANSPORTS: Record<TransportName, Transport> = { websocket, sse, longpoll,
 export interface SessionEvents {
   version(): number;
   offer(value: unknown): boolean;
+  /** There was an answer, or a sign of life, of payquery's own. */
+  onGood(): void;
   /** Called once at most, never before `openSession` has returned, and never after a close. */
   onEnd(ending: Ending, lived: number): void;
 }
@@ -52,6 +54,7 @@ export function openSession(settings: Settings, name: TransportName, events: Ses
     offer: (value) => live && events.offer(value),
     prove: () => {
       proven = true;
+      if (live) events.onGood();
     },
     arm(ms, message) {
       stopWatchdog();

@@ -29,12 +29,16 @@ export function followPayment(options: WatchOptions, set: (state: PaymentState) 
   const watch = watchPayment({
     ...options,
     onStatus(document) {
-      change({ document, error: undefined });
+      change({ document });
       options.onStatus?.(document);
     },
     onError(error) {
       change({ error });
       options.onError?.(error);
+    },
+    onRecovery(last) {
+      change({ error: undefined });
+      options.onRecovery?.(last);
     },
     onUnknown(last) {
       change({ unknown: true });

@@ -1,6 +1,7 @@
 import { jitter } from './clock';
 import { readDocument, type StatusDocument } from './document';
 import { type Failure, WatchError } from './errors';
+import { type PaymentWatch, refuse } from './handle';
 import { Ladder } from './ladder';
 import { readOptions, type Settings, type WatchOptions } from './options';
 import { openSession } from './session';
@@ -13,44 +14,13 @@ const YOUNG = 1_000;
 /** setTimeout takes no more; in milliseconds. */
 const MAX_TIMER = 2 ** 31 - 1;
 
-/** A payment that is being watched. */
-export interface PaymentWatch {
-  /** The newest document; undefined before the first. */
-  readonly document: StatusDocument | undefined;
-  /** What is in use. */
-  readonly transport: TransportName | undefined;
-  /** The final document. Rejected with a `WatchError` when the watch ends without one; nobody has to catch that. */
-  readonly final: Promise<StatusDocument>;
-  /** Ends it, for good. Nothing is called after it. */
-  stop(): void;
-  /** Asks at once. After `onUnknown` it begins anew, and `final` is a new promise. */
-  refresh(): void;
-  /** For `onHide`: closes what is open, asks nothing. */
-  pause(): void;
-  /** For `onShow`: asks at once, if it was paused. */
-  resume(): void;
-}
-
 /** Watches one payment until it is final. It begins at once. */
 export function watchPayment(options: WatchOptions): PaymentWatch {
   const settings = readOptions(options);
   return typeof settings === 'string' ? refuse(options, settings) : new Watch(settings);
 }
 
-/** Options that cannot work are told like everything else: by the callback and the promise, and once. */
-function refuse(options: WatchOptions, message: string): PaymentWatch {
-  const error = new WatchError({ code: 'bad_options', message }, true);
-  const final = Promise.reject(error);
-  let stopped = false;
-  final.catch(() => stopped || options.onError?.(error));
-  const nothing = () => {};
-  const stop = () => {
-    stopped = true;
-  };
-  return { document: undefined, transport: undefined, final, stop, refresh: nothing, pause: nothing, resume: nothing };
-}
-
-type CallbackName = 'onStatus' | 'onFinal' | 'onError' | 'onUnknown' | 'onTransport';
+type CallbackName = 'onStatus' | 'onFinal' | 'onError' | 'onRecovery' | 'onUnknown' | 'onTransport';
 type CallbackValue<Name extends CallbackName> = Parameters<NonNullable<WatchOptions[Name]>>[0];
 
 class Watch implements PaymentWatch {
@@ -117,6 +87,7 @@ class Watch implements PaymentWatch {
     });
     this.final.catch(() => {}); // who does not use the promise need not catch
     this.timeLeft = giveUpAfter;
+    this.complained = false;
     if (adapter.live) {
       this.stopLife = adapter.live({
         hide: () => options.pauseWhenHidden !== false && this.cover('app'),
@@ -177,6 +148,7 @@ class Watch implements PaymentWatch {
     this.closeSession = openSession(this.settings, name, {
       version: () => this.document?.version || 0,
       offer: (value) => this.offer(value),
+      onGood: () => this.recover(),
       onEnd: (ending, lived) => this.proceed(ending, lived),
     });
   }
@@ -189,7 +161,6 @@ class Watch implements PaymentWatch {
   private offer(value: unknown): boolean {
     const document = readDocument(value, this.settings.options.orderId);
     if (!document) return false;
-    this.complained = false;
     if (document.version <= (this.document?.version || 0)) return true;
     this.document = document;
     this.tell('onStatus', document);
@@ -207,8 +178,6 @@ class Watch implements PaymentWatch {
     const { clock, timing } = this.settings;
     const { kind } = ending;
     if (ending.kind === 'refused') return this.end(ending.failure);
-    if (ending.kind === 'answered') this.complained = false;
-    else if ('failure' in ending) this.complain(ending.failure);
     const steppedDown = this.ladder.learn(kind, lived);
     if (ending.kind === 'answered') {
       this.failures = 0;
@@ -216,7 +185,11 @@ class Watch implements PaymentWatch {
       return this.later(ending.delay);
     }
     if (kind === 'over' && lived >= GOOD_LIFE) this.failures = 0;
-    // A step down needs no pause of its own: what is to come is not what has failed.
+    if ('failure' in ending && !steppedDown) {
+      this.complain(ending.failure);
+      if (!this.running || this.closeSession) return; // the callback has decided what is next
+    }
+    // A step down is no failure yet, and needs no pause: what is to come is not what has failed.
     const pause = steppedDown ? 0 : jitter(clock, timing, this.failures++);
     const asked = 'delay' in ending ? ending.delay : 0;
     if (kind === 'busy') this.notBefore = this.now() + asked;
@@ -227,6 +200,12 @@ class Watch implements PaymentWatch {
     if (!failure || this.complained) return;
     this.complained = true;
     this.tell('onError', new WatchError(failure, false));
+  }
+
+  private recover(): void {
+    if (!this.complained) return;
+    this.complained = false;
+    this.tell('onRecovery', this.document);
   }
 
   private giveUp(): void {

@@ -243,6 +243,25 @@ test('a callback that throws does not end the watch, and is not swallowed', () =
   assert.equal(finals.length, 1);
 });
 
+test('a callback that pauses, resumes or stops the watch while a failure is told is obeyed', () => {
+  for (const [act, open, timers] of [
+    ['pause', 0, 0],
+    ['stop', 0, 0],
+    ['resume', 1, 2],
+  ] as const) {
+    const watched = watch({
+      onError() {
+        watched.handle.pause();
+        if (act !== 'pause') watched.handle[act]();
+      },
+    });
+    watched.adapter.last.onFailure('no network');
+    assert.equal(watched.adapter.open, open, act);
+    assert.equal(watched.clock.pending().length, timers, act);
+    watched.handle.stop();
+  }
+});
+
 test('a callback may stop the watch, and hears no more', () => {
   const watched = watch({
     onStatus() {

@@ -20,6 +20,7 @@ for (const transport of ['longpoll', 'polling', 'sse', 'websocket'] as Transport
       await service.down(signal);
       await until('the outage is told', () => payer.errors.length);
       await service.up();
+      await until('the recovery is told', () => payer.recoveries === 1);
       await service.report(order, 'succeeded');
       await payer.ended();
       assert.deepEqual(payer.versions(), [1, 2]);

@@ -86,6 +86,22 @@ for (const name of ['result', 'polling', 'socket']) {
   });
 }
 
+test('a bad network is a hint on the page, which goes when the network is back', async (t) => {
+  const proxy = await HostileProxy.start(t, service.port);
+  SimulatedPage.configure({ payquery: proxy.url });
+  const page = await order('result');
+  t.after(() => page.close());
+  await until('it is held', () => proxy.open().some(({ kind }) => kind === 'longpoll'));
+  proxy.treat = () => 'reset';
+  proxy.cutAll();
+  await until('it says so', () => page.text.includes('网络不给力'));
+  assert.ok(page.text.includes('等待支付'), 'that is no failed payment');
+  proxy.treat = () => 'pass';
+  weChat.networkIsBack();
+  await until('all is well', () => !page.text.includes('网络不给力'));
+  assert.ok(page.text.includes('等待支付'));
+});
+
 test('the library costs fewer requests than an interval, and the payment is there as soon', async (t) => {
   const requests: Record<string, number> = {};
   for (const name of ['result', 'polling']) {

@@ -29,6 +29,7 @@ function openPoll(port: Port, wait: number): () => void {
       if (!(status === 200 ? port.offer(parseJson(answer.body)) : status === 304 && version)) {
         return port.end(judgeAnswer(port, answer));
       }
+      port.prove();
       // Answered at once and without news, the request was not held: the server has no place for it, or is stopping.
       const held = clock.now() - asked >= wait * 500;
       const again = wait && (held || port.version() > version);

@@ -32,7 +32,7 @@ export interface Port {
   version(): number;
   /** Hands in what should be a document; false if it is none. */
   offer(value: unknown): boolean;
-  /** From now on the session is one that has worked. */
+  /** The session works: there was an answer, or a sign of life. */
   prove(): void;
   /** (Re)sets the watchdog: fails with `message` if it is not set again within `ms`. */
   arm(ms: number, message: string): void;

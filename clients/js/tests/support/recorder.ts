@@ -29,6 +29,7 @@ export class Recorder {
   readonly errors: WatchError[] = [];
   readonly unknowns: (StatusDocument | undefined)[] = [];
   readonly transports: TransportName[] = [];
+  recoveries = 0;
   readonly watch: PaymentWatch;
 
   constructor(t: TestContext, baseUrl: string, order: Order, options: Partial<WatchOptions> = {}) {
@@ -40,6 +41,9 @@ export class Recorder {
       onStatus: (document) => this.statuses.push(document),
       onFinal: (document) => this.finals.push(document),
       onError: (error) => this.errors.push(error),
+      onRecovery: () => {
+        this.recoveries++;
+      },
       onUnknown: (last) => this.unknowns.push(last),
       onTransport: (name) => this.transports.push(name),
       ...options,

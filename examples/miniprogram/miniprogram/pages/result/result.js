@@ -27,6 +27,7 @@ Page(
         giveUpAfter: 10 * 60 * 1000,
         onStatus: (order) => this.setData(describe(order)),
         onError: (error) => this.setData({ note: error.fatal ? '查不到这个订单' : '网络不给力，正在重试' }),
+        onRecovery: (order) => this.setData(order ? describe(order) : { note: '' }),
         onUnknown: () => this.setData({ unknown: true, title: '结果未知', note: '请勿重复支付，稍后再查一次' }),
       };
     },
