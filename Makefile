@@ -52,4 +52,5 @@ schemathesis: ## test the service against its own OpenAPI document
 clean: ## remove what was built, and the tests' Postgres; the data of `make run` stays
 	@scripts/stop-test-postgres.sh
 	@rm -rf "$${TMPDIR:-/tmp}/payquery-tests-$$(id -u)"
+	@rm -rf clients/js/dist clients/js/miniprogram_dist clients/js/.tests
 	@cargo clean
