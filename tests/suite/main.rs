@@ -55,6 +55,7 @@ mod status_document;
 mod streams_agree;
 mod streams_drain;
 mod streams_handshake;
+mod streams_slow;
 mod support;
 mod tenancy;
 mod transitions;
