@@ -51,6 +51,23 @@ test('a proxy that cuts streams makes it take long-polls, after the second cut',
   assert.deepEqual(payer.versions(), [1, 2]);
 });
 
+test('a stream is kept by its heartbeats, and opened anew when they stay away', async (t) => {
+  const beating = await Service.start({ PAYQUERY_HEARTBEAT: '1' });
+  t.after(() => beating.down());
+  const proxy = await HostileProxy.start(t, beating.port);
+  proxy.treat = (_, index) => (index ? 'pass' : { muteAfter: 3_500 });
+  const order = await beating.createOrder();
+  const payer = new Recorder(t, proxy.url, order, { transport: LADDER, timing: { ...QUICK, silence: 2_000 } });
+  await until('there is a second stream', () => proxy.count('sse') === 2);
+  const [first, second] = proxy.seen;
+  assert.ok((second?.at || 0) - (first?.at || 0) >= 5_000, 'it was left alone while it beat');
+  assert.equal(second?.headers['last-event-id'], '1');
+  await beating.report(order, 'succeeded');
+  await payer.ended();
+  assert.deepEqual(payer.versions(), [1, 2]);
+  assert.deepEqual(payer.codes(), []);
+});
+
 test('a proxy that cuts held requests makes it poll; when the proxy is well again, it long-polls again', async (t) => {
   const proxy = await HostileProxy.start(t, service.port);
   proxy.treat = ({ kind }) => (kind === 'longpoll' ? { cutAfter: 1_100 } : 'pass');

@@ -14,6 +14,8 @@ export type Treatment =
   /** Hangs up at once. */
   | 'reset'
   | { cutAfter: number }
+  /** Passes nothing on after so many milliseconds, and keeps the connection. */
+  | { muteAfter: number }
   | { delay: number }
   | { answer: number; headers?: Record<string, string>; body?: string }
   /** Answers as if it were the service. */
@@ -121,7 +123,8 @@ export class HostileProxy {
     } else if (typeof treatment === 'object' && 'delay' in treatment) {
       setTimeout(() => this.forward(asked, answer, 'pass', seen), treatment.delay);
     } else {
-      if (typeof treatment === 'object') setTimeout(() => asked.socket.destroy(), treatment.cutAfter);
+      if (typeof treatment === 'object' && 'cutAfter' in treatment)
+        setTimeout(() => asked.socket.destroy(), treatment.cutAfter);
       this.forward(asked, answer, treatment, seen);
     }
   }
@@ -130,10 +133,13 @@ export class HostileProxy {
     const { method, url: path, headers } = asked;
     const onward = request({ host: '127.0.0.1', port: this.target, method, path, headers, agent: false }, (got) => {
       const pieces: Buffer[] = [];
+      const mute =
+        typeof treatment === 'object' && 'muteAfter' in treatment ? Date.now() + treatment.muteAfter : Infinity;
       if (treatment !== 'buffer') answer.writeHead(got.statusCode || 502, got.headers);
       if (treatment === 'buffer body') answer.flushHeaders();
       if (seen) seen.status = got.statusCode || 0;
       got.on('data', (piece: Buffer) => {
+        if (Date.now() > mute) return;
         if (seen) seen.body += piece;
         if (treatment === 'buffer' || treatment === 'buffer body') pieces.push(piece);
         else answer.write(piece);
