@@ -1,0 +1,4 @@
+//! The door for streams.
+
+pub mod sockjs;
+pub mod stomp;
