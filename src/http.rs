@@ -3,6 +3,7 @@
 //! `routes` has every URL on one screen; there is one file for each resource; `error` is the only place that knows which
 //! status code a failure has.
 
+mod accept;
 mod auth;
 mod body;
 mod client_address;
@@ -13,6 +14,7 @@ mod events;
 mod fields;
 #[cfg(test)]
 mod fuzz;
+mod gate;
 mod lane;
 mod limits;
 mod list;

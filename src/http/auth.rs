@@ -117,7 +117,7 @@ impl Door {
         network_of(client_address(request.peer_addr(), request.headers(), trusted))
     }
 
-    async fn authenticate(&self, client: IpAddr, token: &str) -> Result<ActiveKey, ApiError> {
+    pub(super) async fn authenticate(&self, client: IpAddr, token: &str) -> Result<ActiveKey, ApiError> {
         let Ok(key) = ApiKey::parse(token) else {
             let error = if token.starts_with(client_secret::PREFIX) {
                 NOT_A_KEY

@@ -6,12 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 
 use super::Door;
+use super::accept::prefers_events;
 use super::auth::{MISSING_CREDENTIALS, Opened, Opener, bearer_token};
 use super::client_address::{client_address, network_of};
 use super::conditional::NoneMatch;
@@ -22,6 +23,7 @@ use super::poll_metrics::PollOutcome;
 use super::question::Question;
 use crate::domain::order::OrderId;
 use crate::hub::{HotOrder, Snapshot};
+use crate::push::{Streams, sse};
 use crate::service::now;
 use crate::service::wait::{Ending, Until};
 
@@ -64,13 +66,20 @@ const CACHE_CONTROL: &[u8] = b"private, no-cache";
         (status = 503, response = super::openapi::Unavailable),
     )
 )]
-pub async fn get_status(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
+pub async fn get_status(
+    request: HttpRequest,
+    door: web::Data<Door>,
+    streams: web::Data<Streams>,
+) -> Result<HttpResponse, ApiError> {
     let head = Head {
         id: request.match_info().get("id").unwrap_or_default(),
         query: request.query_string(),
         fields: request.headers(),
         peer: request.peer_addr(),
     };
+    if request.method() == Method::GET && prefers_events(request.headers()) {
+        return stream_status(&door, &streams, &head).await;
+    }
     let opening = door.open_status(&head).await?;
     let answer = door.settle(opening).await;
     let mut response = HttpResponse::with_body(answer.code(), answer.body()).map_into_boxed_body();
@@ -78,6 +87,26 @@ pub async fn get_status(request: HttpRequest, door: web::Data<Door>) -> Result<H
         let value = HeaderValue::from_bytes(value).expect("we write header values only");
         response.headers_mut().insert(name.clone(), value);
     });
+    Ok(response)
+}
+
+/// The same as a stream of events.
+async fn stream_status(
+    door: &Door,
+    streams: &Arc<Streams>,
+    head: &Head<'_, HeaderMap>,
+) -> Result<HttpResponse, ApiError> {
+    let Opening { hot, question, charge } = door.counted(door.try_open(head, |_, _| Cost::Full).await)?;
+    door.polls.count(PollOutcome::Streamed);
+    let mut response = sse::answer(streams, &hot, question.last_event_id.or(question.since_version));
+    let (name, value) = sse::cache_control();
+    response.headers_mut().insert(name, value);
+    let mut field = |name: &HeaderName, value: &[u8]| {
+        let value = HeaderValue::from_bytes(value).expect("we write header values only");
+        response.headers_mut().insert(name.clone(), value);
+    };
+    field(&header::VARY, door.settings.cors_origins.vary());
+    door.write_charge(charge, field);
     Ok(response)
 }
 
@@ -101,7 +130,7 @@ pub(super) struct Opening {
 
 /// Whose quota was charged, and what is left of it.
 #[derive(Debug, Clone, Copy)]
-enum Charge {
+pub(super) enum Charge {
     Payer(Allowance),
     Merchant(Allowance),
 }
@@ -121,7 +150,11 @@ pub(super) struct StatusAnswer {
 impl Door {
     /// Lets a question in, or says why not. Waits for nothing if the order is hot and the client is not ahead of us.
     pub(super) async fn open_status<F: Fields + ?Sized>(&self, head: &Head<'_, F>) -> Result<Opening, ApiError> {
-        let opening = self.try_open(head).await;
+        self.counted(self.try_open(head, cost_of).await)
+    }
+
+    /// Counts what was not let in.
+    fn counted(&self, opening: Result<Opening, ApiError>) -> Result<Opening, ApiError> {
         if let Err(error) = &opening {
             self.polls.count(match error {
                 ApiError::QuotaExceeded(_) => PollOutcome::Limited,
@@ -133,7 +166,11 @@ impl Door {
         opening
     }
 
-    async fn try_open<F: Fields + ?Sized>(&self, head: &Head<'_, F>) -> Result<Opening, ApiError> {
+    async fn try_open<F: Fields + ?Sized>(
+        &self,
+        head: &Head<'_, F>,
+        cost_of: impl Fn(&Question, &Snapshot) -> Cost,
+    ) -> Result<Opening, ApiError> {
         let id = OrderId::parse(head.id).map_err(|error| ApiError::invalid("id", error))?;
         let (question, secret) = Question::read(head.query, head.fields, self.settings.max_wait)?;
         let client = client_address(head.peer, head.fields, &self.settings.trusted_proxies);
@@ -147,13 +184,20 @@ impl Door {
     }
 
     /// A payer's quota is its own for each order; a merchant's polls count with all else that its key does.
-    fn charge(&self, opener: Opener, id: OrderId, client: IpAddr, cost: Cost) -> Result<Charge, ApiError> {
+    pub(super) fn charge(&self, opener: Opener, id: OrderId, client: IpAddr, cost: Cost) -> Result<Charge, ApiError> {
         match opener {
             Opener::Payer => self.poll_limiter.check((id, client), cost).map(Charge::Payer),
             Opener::Merchant(key_id) => self.merchant_limiter.check(key_id, cost).map(Charge::Merchant),
             Opener::Charged(allowance) => Ok(Charge::Merchant(allowance)),
         }
         .map_err(ApiError::QuotaExceeded)
+    }
+
+    fn write_charge(&self, charge: Charge, field: impl FnMut(&HeaderName, &[u8])) {
+        match charge {
+            Charge::Payer(allowance) => self.poll_limiter.write(allowance, field),
+            Charge::Merchant(allowance) => self.merchant_limiter.write(allowance, field),
+        }
     }
 
     /// Answers a question: at once, or when what it waits for has come or its time is up.
@@ -256,10 +300,7 @@ impl StatusAnswer {
         if let Some(seconds) = self.applied_wait {
             field(&PREFERENCE_APPLIED, format!("wait={seconds}").as_bytes());
         }
-        match self.charge {
-            Charge::Payer(allowance) => door.poll_limiter.write(allowance, field),
-            Charge::Merchant(allowance) => door.merchant_limiter.write(allowance, field),
-        }
+        door.write_charge(self.charge, field);
     }
 }
 
@@ -278,6 +319,7 @@ mod tests {
             wait,
             preferred: false,
             since_version: since.map(Version),
+            last_event_id: None,
             until_final,
             known: KnownVersions::Absent,
         };

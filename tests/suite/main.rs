@@ -49,6 +49,7 @@ mod reports;
 mod reports_at_once;
 mod retention;
 mod retiring;
+mod sse;
 mod status_document;
 mod support;
 mod tenancy;
