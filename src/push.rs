@@ -10,11 +10,12 @@
 //! - When the process stops, every stream is ended in its protocol's own polite way.
 
 pub mod gate;
-pub mod sockjs;
 pub mod socket;
+pub mod sockjs;
 pub mod sse;
 pub mod stomp;
 mod stream_metrics;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,10 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// The longest that a stream of events lasts before its client is to come again.
     pub lifetime: Duration,
+    /// The most SockJS sessions over HTTP at once.
+    pub max_sessions: usize,
+    /// Where browsers find the SockJS client's script, for its iframe page; empty when there is none.
+    pub sockjs_client: String,
 }
 
 /// All that streams need; shared by every one of them.
@@ -39,6 +44,7 @@ pub struct Streams {
     pub gate: Arc<dyn Gate>,
     pub holds: Arc<Holds>,
     pub settings: Settings,
+    sockjs: Arc<sockjs::Sessions>,
     metrics: StreamMetrics,
 }
 
@@ -47,6 +53,7 @@ impl Streams {
         Self {
             gate,
             holds,
+            sockjs: sockjs::Sessions::new(settings.max_sessions),
             settings,
             metrics: StreamMetrics::new(),
         }

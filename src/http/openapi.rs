@@ -32,6 +32,7 @@ use super::{events, operations, orders, report, status, statuses};
         orders::create, orders::list, orders::get_by_id, orders::get_by_out_trade_no,
         report::by_id, report::by_out_trade_no,
         statuses::get_statuses, events::list_events,
+        crate::push::stomp::socket::connect_or_greet,
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
     components(schemas(UntilParameter, Seconds), responses(

@@ -9,6 +9,7 @@ use super::error::ApiError;
 use super::{Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses};
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
+use crate::push::{sockjs, stomp};
 
 pub const STATUS: &str = "/v1/orders/{id}/status";
 const STATUS_ALLOW: &str = "GET, HEAD, PUT";
@@ -52,6 +53,26 @@ pub fn table() -> Vec<Route> {
         route("/v1/orders/{id}/events", "GET, HEAD", |r| {
             readable(r, events::list_events)
         }),
+        route("/ws", "GET", |r| {
+            r.route(web::get().to(stomp::socket::connect_or_greet))
+        }),
+        route("/ws/", "GET", |r| r.route(web::get().to(sockjs::pages::greet))),
+        route("/ws/websocket", "GET", |r| {
+            r.route(web::get().to(stomp::socket::connect))
+        }),
+        route("/ws/info", "GET, OPTIONS", |r| {
+            r.route(web::get().to(sockjs::pages::info))
+                .route(web::method(Method::OPTIONS).to(sockjs::pages::info))
+        }),
+        route("/ws/{page:iframe[0-9A-Za-z._-]*\\.html}", "GET", |r| {
+            r.route(web::get().to(sockjs::pages::iframe))
+        }),
+        // Each transport has methods of its own, and says which.
+        route(
+            "/ws/{server:[^/.]+}/{session:[^/.]+}/{transport}",
+            "GET, POST, OPTIONS",
+            |r| r.route(web::to(sockjs::transport)),
+        ),
         route(HEALTHZ, "GET, HEAD", |r| readable(r, operations::get_health)),
         route(READYZ, "GET, HEAD", |r| readable(r, operations::get_readiness)),
         route(METRICS, "GET, HEAD", |r| readable(r, operations::get_metrics)),

@@ -29,6 +29,15 @@ const REPORT: &str = "PUT /v1/orders/{id}/status";
 /// Routes that are asked for every few seconds by machines: they get no line in the log when all is well.
 const QUIET: [&str; 4] = [STATUS, routes::HEALTHZ, routes::READYZ, routes::METRICS];
 
+/// So are those of SockJS, by every payer's screen that uses it.
+fn is_quiet(route: &str) -> bool {
+    QUIET.contains(&route) || is_sockjs(route)
+}
+
+fn is_sockjs(route: &str) -> bool {
+    route.starts_with("/ws/")
+}
+
 /// The middleware; see the module's head.
 #[derive(Debug, Clone)]
 pub struct RequestScope(pub Arc<Door>);
@@ -79,7 +88,8 @@ impl RouteCounters {
     fn new(route: &'static str) -> Self {
         let outcomes =
             OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
-        let seconds = (route != STATUS).then(|| histogram!("payquery_http_seconds", "route" => route));
+        let seconds =
+            (route != STATUS && !is_sockjs(route)).then(|| histogram!("payquery_http_seconds", "route" => route));
         Self {
             route,
             outcomes,
@@ -216,7 +226,7 @@ fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> Se
     if counters.route == STATUS {
         door.grant_to_page(&mut response);
     }
-    let quiet = QUIET.contains(&counters.route);
+    let quiet = is_quiet(counters.route);
     let failed = response.response().error().is_some();
     if !quiet || failed {
         tag(door, &mut response);

@@ -13,6 +13,8 @@ mod place;
 mod process;
 mod raw;
 pub mod schema;
+mod sockjs;
+pub mod stomp;
 
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
@@ -22,6 +24,8 @@ pub use gate::Gate;
 pub use place::{Place, is_running, postmaster};
 pub use process::Process;
 pub use raw::RawConnection;
+pub use sockjs::Polled;
+pub use stomp::Stomp;
 
 use std::time::{Duration, Instant};
 

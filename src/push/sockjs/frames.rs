@@ -170,6 +170,7 @@ pub fn read_form_messages(form: &[u8]) -> Result<Vec<String>, PayloadError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by it that something is there")]
 mod tests {
     use bolero::check;
     use proptest::prelude::*;
@@ -225,7 +226,10 @@ mod tests {
         for (frame, text) in [
             (Frame::Open, "o"),
             (Frame::HeartBeat, "h"),
-            (Frame::Messages(vec!["a\"\n".into(), "支".into()]), r#"a["a\"\n","\u652f"]"#),
+            (
+                Frame::Messages(vec!["a\"\n".into(), "支".into()]),
+                r#"a["a\"\n","\u652f"]"#,
+            ),
             (Frame::Close(Close::GoAway), r#"c[3000,"Go away!"]"#),
             (
                 Frame::Close(Close::AnotherConnection),
@@ -245,12 +249,20 @@ mod tests {
     #[test]
     fn what_is_no_list_of_strings_is_broken() {
         for payload in ["{", "[", "[1]", "{}", "\"a\"", "[\"a\"]x", "[\"\\ud800\"]", " "] {
-            assert_eq!(read_messages(payload.as_bytes()), Err(PayloadError::NotJson), "{payload}");
+            assert_eq!(
+                read_messages(payload.as_bytes()),
+                Err(PayloadError::NotJson),
+                "{payload}"
+            );
         }
         assert_eq!(read_messages(b""), Err(PayloadError::Missing));
         assert_eq!(read_messages(b"[\"\xff\"]"), Err(PayloadError::NotJson));
         for form in ["", "x=1", "d", "d="] {
-            assert_eq!(read_form_messages(form.as_bytes()), Err(PayloadError::Missing), "{form}");
+            assert_eq!(
+                read_form_messages(form.as_bytes()),
+                Err(PayloadError::Missing),
+                "{form}"
+            );
         }
         assert_eq!(read_socket_messages(""), Ok(vec![]));
         assert_eq!(read_socket_messages("\"a"), Err(PayloadError::NotJson));
@@ -260,9 +272,17 @@ mod tests {
     fn junk_never_panics() {
         check!().for_each(|bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes);
-            let _ = (read_messages(bytes), read_form_messages(bytes), read_socket_messages(&text));
+            let _ = (
+                read_messages(bytes),
+                read_form_messages(bytes),
+                read_socket_messages(&text),
+            );
             if let Some(callback) = Callback::parse(&text) {
-                assert!(!callback.as_str().contains(['(', ')', '<', '"', '\'', ';', '/', '*', '\n', ' ']));
+                assert!(
+                    !callback
+                        .as_str()
+                        .contains(['(', ')', '<', '"', '\'', ';', '/', '*', '\n', ' '])
+                );
             }
         });
     }

@@ -5,6 +5,7 @@
 
 mod escape;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test says by it that something is there")]
 mod tests;
 
 use std::borrow::Cow;
@@ -26,22 +27,22 @@ pub struct Frame {
     pub body: Bytes,
 }
 
-/// Why bytes are no frame. Nothing can be read after it.
+/// Why bytes are no frame; the texts go on after "the frame". Nothing can be read after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    #[error("a frame may have {MAX_BYTES} bytes at most")]
+    #[error("may have {MAX_BYTES} bytes at most")]
     TooLarge,
-    #[error("a frame may have {MAX_HEADERS} headers at most")]
+    #[error("may have {MAX_HEADERS} headers at most")]
     TooManyHeaders,
-    #[error("a frame's command and headers must be UTF-8")]
+    #[error("must have its command and its headers in UTF-8")]
     NotUtf8,
-    #[error("a header line must have a name, a colon and a value")]
+    #[error("must have a name and a colon in each header line")]
     NoHeader,
-    #[error("a header has an escape sequence that this version of STOMP does not have")]
+    #[error("has an escape sequence in a header that this version of STOMP does not know")]
     BadEscape,
-    #[error("content-length must be the number of bytes in the body")]
+    #[error("must have as many bytes in its body as content-length says")]
     BadLength,
-    #[error("an empty line must end the headers before the frame ends")]
+    #[error("must have an empty line after its headers")]
     NoEmptyLine,
 }
 

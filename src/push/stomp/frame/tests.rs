@@ -36,7 +36,8 @@ fn header_text(version: Version, least: usize) -> BoxedStrategy<String> {
         Version::V10 => text.trim().to_owned(),
         _ => text,
     });
-    text.prop_filter("a name is not empty", move |text| text.len() >= least).boxed()
+    text.prop_filter("a name is not empty", move |text| text.len() >= least)
+        .boxed()
 }
 
 fn frame(version: Version) -> impl Strategy<Value = Frame> {
@@ -51,8 +52,7 @@ fn frame(version: Version) -> impl Strategy<Value = Frame> {
 }
 
 fn versioned() -> impl Strategy<Value = (Version, Vec<Frame>)> {
-    proptest::sample::select(&Version::ALL[..])
-        .prop_flat_map(|version| (Just(version), vec(frame(version), 1..4)))
+    proptest::sample::select(&Version::ALL[..]).prop_flat_map(|version| (Just(version), vec(frame(version), 1..4)))
 }
 
 /// Frames as they are sent, with heart-beats between them.
@@ -93,10 +93,27 @@ proptest! {
 #[test]
 fn junk_never_panics_and_means_the_same_in_any_pieces() {
     let words: [&[u8]; 14] = [
-        b"SEND", b"CONNECT", b"\n", b"\r", b"\0", b":", b"\\n", b"\\", b"content-length:3", b"abc", b"\xff", b"id:1", b" ", b"\n\n",
+        b"SEND",
+        b"CONNECT",
+        b"\n",
+        b"\r",
+        b"\0",
+        b":",
+        b"\\n",
+        b"\\",
+        b"content-length:3",
+        b"abc",
+        b"\xff",
+        b"id:1",
+        b" ",
+        b"\n\n",
     ];
     check!().for_each(|bytes: &[u8]| {
-        let spelt: Vec<u8> = bytes.iter().flat_map(|byte| words[usize::from(*byte) % words.len()]).copied().collect();
+        let spelt: Vec<u8> = bytes
+            .iter()
+            .flat_map(|byte| words[usize::from(*byte) % words.len()])
+            .copied()
+            .collect();
         for bytes in [bytes, &spelt] {
             for version in Version::ALL {
                 assert_eq!(whole(version, bytes), decode(version, bytes.chunks(1)), "{bytes:?}");
@@ -127,7 +144,11 @@ fn headers_are_escaped_by_the_rules_of_their_version() {
         (Version::V12, b"CONNECT\nk: a\\t\n\n\0", Ok("a\\t")),
         (Version::V12, b"SEND\r\nk:a\r\nk:b\r\n\r\n\0", Ok("a")),
     ] {
-        assert_eq!(value(version, bytes), expected.map(|text: &str| Some(text.to_owned())), "{bytes:?}");
+        assert_eq!(
+            value(version, bytes),
+            expected.map(|text: &str| Some(text.to_owned())),
+            "{bytes:?}"
+        );
     }
 }
 
@@ -168,6 +189,9 @@ fn what_is_no_frame_is_refused_as_soon_as_that_is_sure() {
             decoder.feed(b"a");
             decoder.next_frame().is_err()
         });
-        assert!(refused_at.is_some_and(|at| at <= MAX_BYTES), "{endless:?}: {refused_at:?}");
+        assert!(
+            refused_at.is_some_and(|at| at <= MAX_BYTES),
+            "{endless:?}: {refused_at:?}"
+        );
     }
 }
