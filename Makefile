@@ -4,7 +4,7 @@ SHELL := bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run replicas check-replicas test test-faults lint fmt audit sqlx-prepare walkthrough schemathesis clean
+.PHONY: help run replicas check-replicas test test-clients test-faults lint fmt audit sqlx-prepare walkthrough schemathesis clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ check-replicas: ## check that replicas behind nginx are as one, and that a rolli
 
 test: ## run all tests, against a real Postgres of their own
 	@scripts/test.sh
+
+test-clients: ## run real clients from npm and a browser against it
+	@scripts/test-clients.sh
 
 test-faults: ## break things under load (kill -9, stopped Postgres, dead lines, …) and see every promise kept
 	@scripts/test-faults.sh

@@ -33,6 +33,7 @@ is_there() {
     postgres) scripts/postgres-bindir.sh ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;; # where Debian has it, which is on root's PATH only
     venv) python3 -c 'import ensurepip, venv' ;;
+    chromium) command -v chromium || command -v chromium-browser || [[ -d /Applications/Chromium.app ]] ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }
@@ -56,6 +57,7 @@ install_with_apt() {
       cc) packages+=(gcc libc6-dev) ;; # ring compiles C, and rustc links with it
       postgres) packages+=(postgresql) ;;
       venv) packages+=(python3-venv) ;;
+      node) packages+=(nodejs) ;;
       *) packages+=("$need") ;;
     esac
   done
@@ -71,6 +73,7 @@ install_with_brew() {
       cc) fail "install the C compiler with \`xcode-select --install\`, then try again" ;;
       postgres) packages+=(postgresql@17) ;;
       venv) packages+=(python) ;;
+      npm) packages+=(node) ;;
       *) packages+=("$need") ;;
     esac
   done
