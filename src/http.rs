@@ -30,6 +30,7 @@ pub mod routes;
 mod scope;
 mod status;
 mod statuses;
+mod streams;
 mod wire;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@
 //! - Nothing waits without a limit, and nothing grows with what a client sends or leaves unread.
 //! - When the process stops, every stream is ended in its protocol's own polite way.
 
+pub mod echo;
 pub mod gate;
 pub mod socket;
 pub mod sockjs;
@@ -16,11 +17,15 @@ pub mod sse;
 pub mod stomp;
 mod stream_metrics;
 mod wire;
+pub mod ws;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::hub::Hub;
+use crate::service::Service;
 use crate::service::wait::Holds;
+use echo::Echoes;
 pub use gate::Gate;
 use stream_metrics::StreamMetrics;
 pub use stream_metrics::{OpenStream, Transport};
@@ -43,19 +48,23 @@ pub struct Settings {
 pub struct Streams {
     pub gate: Arc<dyn Gate>,
     pub holds: Arc<Holds>,
+    pub hub: Arc<Hub>,
     pub settings: Settings,
     sockjs: Arc<sockjs::Sessions>,
     metrics: StreamMetrics,
+    echoes: Echoes,
 }
 
 impl Streams {
-    pub fn new(gate: Arc<dyn Gate>, holds: Arc<Holds>, settings: Settings) -> Self {
+    pub fn new(gate: Arc<dyn Gate>, service: &Service, settings: Settings) -> Self {
         Self {
             gate,
-            holds,
+            holds: Arc::clone(&service.holds),
+            hub: Arc::clone(&service.hub),
             sockjs: sockjs::Sessions::new(settings.max_sessions),
             settings,
             metrics: StreamMetrics::new(),
+            echoes: Echoes::default(),
         }
     }
 

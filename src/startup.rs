@@ -58,7 +58,7 @@ impl Application {
             .await
             .context("cannot read the issuing key; run `payquery migrate`")?;
         let metrics = Metrics::new();
-        let (service, feed, door, streams) = metrics.record(|| {
+        let (service, mut feed, door, streams) = metrics.record(|| {
             let service = Arc::new(Service::new(
                 pool.clone(),
                 chore_pool.clone(),
@@ -68,9 +68,13 @@ impl Application {
             let door = Arc::new(Door::new(Arc::clone(&service), args.http_settings(), metrics.handle()));
             let feed = service.feed();
             let gate = Arc::clone(&door) as Arc<dyn Gate>;
-            let streams = Streams::new(gate, Arc::clone(&service.holds), args.stream_settings());
+            let streams = Streams::new(gate, &service, args.stream_settings());
             (service, feed, door, Arc::new(streams))
         });
+        // From before the door opens, so that whoever follows from the first moment on misses nothing.
+        if let Err(error) = feed.step().await {
+            tracing::warn!(%error, "the feed cannot read yet");
+        }
         let stop_chores = CancellationToken::new();
         let chores = housekeeping::start(&service, &stop_chores);
         chores.reopen();

@@ -52,7 +52,7 @@ const MISSING_KEY: ApiError = ApiError::Unauthorized {
 pub(super) const MISSING_CREDENTIALS: ApiError = ApiError::Unauthorized {
     reason: "send the order's client secret or the API key: Authorization: Bearer …",
 };
-const WRONG_KEY: ApiError = ApiError::Unauthorized {
+pub(super) const WRONG_KEY: ApiError = ApiError::Unauthorized {
     reason: "this API key does not open; it is unknown, mistyped or revoked",
 };
 const WRONG_SCHEME: ApiError = ApiError::Unauthorized {

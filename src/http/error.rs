@@ -351,6 +351,8 @@ impl ResponseError for ApiError {
             Self::HandshakeDue => {
                 response.insert_header((header::UPGRADE, "websocket"));
                 response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
+                // What asked for an upgrade, whichever, is at its end: nobody knows what the client sends next.
+                response.force_close();
             }
             _ => {}
         }

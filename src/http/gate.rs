@@ -7,7 +7,7 @@ use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
 use super::Door;
-use super::auth::{MISSING_CREDENTIALS, Opened, bearer_token};
+use super::auth::{MISSING_CREDENTIALS, Opened, WRONG_KEY, bearer_token};
 use super::cors::Grant;
 use super::error::ApiError;
 use super::fields::Fields as _;
@@ -33,12 +33,8 @@ impl Gate for Door {
         })
     }
 
-    fn reject(&self, error: HandshakeError) -> Error {
-        let error = match error {
-            HandshakeError::BadWebsocketKey => ApiError::invalid("Sec-WebSocket-Key", "must be 16 bytes in base64"),
-            _ => ApiError::HandshakeDue,
-        };
-        error.into()
+    fn reject(&self, fault: Fault) -> Error {
+        ApiError::from(fault).into()
     }
 
     fn bearer<'a>(&self, handshake: &'a HttpRequest) -> Option<&'a str> {
@@ -83,14 +79,24 @@ impl Gate for Door {
     }
 
     fn refuse(&self, asker: &Asker, fault: Fault) -> Refusal {
-        let error = match fault {
-            Fault::MalformedJson { reason } => ApiError::MalformedJson { reason },
-            Fault::Invalid { field, reason } => ApiError::invalid(field, reason),
+        refusal(&fault.into(), asker)
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::NoHandshake(HandshakeError::BadWebsocketKey) => {
+                Self::invalid("Sec-WebSocket-Key", "must be 16 bytes in base64")
+            }
+            Fault::NoHandshake(_) => Self::HandshakeDue,
+            Fault::MalformedJson { reason } => Self::MalformedJson { reason },
+            Fault::Invalid { field, reason } => Self::invalid(field, reason),
             Fault::Unauthenticated => MISSING_CREDENTIALS,
-            Fault::NoPlace => ApiError::NoPlace,
-            Fault::TooManySubscriptions { most } => ApiError::TooManySubscriptions { most },
-        };
-        refusal(&error, asker)
+            Fault::KeyDoesNotOpen => WRONG_KEY,
+            Fault::NoPlace => Self::NoPlace,
+            Fault::TooManySubscriptions { most } => Self::TooManySubscriptions { most },
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::ApiError;
-use super::{Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses};
+use super::{Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses, streams};
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
 use crate::push::{sockjs, stomp};
@@ -53,9 +53,9 @@ pub fn table() -> Vec<Route> {
         route("/v1/orders/{id}/events", "GET, HEAD", |r| {
             readable(r, events::list_events)
         }),
-        route("/ws", "GET", |r| {
-            r.route(web::get().to(stomp::socket::connect_or_greet))
-        }),
+        route("/v1/ws", "GET", |r| r.route(web::get().to(streams::open_socket))),
+        route("/v1/echo", "GET", |r| r.route(web::get().to(streams::open_echo))),
+        route("/ws", "GET", |r| r.route(web::get().to(streams::open_stomp))),
         route("/ws/", "GET", |r| r.route(web::get().to(sockjs::pages::greet))),
         route("/ws/websocket", "GET", |r| {
             r.route(web::get().to(stomp::socket::connect))

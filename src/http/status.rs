@@ -41,23 +41,29 @@ const CACHE_CONTROL: &[u8] = b"private, no-cache";
     description = "Polling: send the last ETag as If-None-Match and stop when `final` is true.\n\n\
         Long-polling: add `wait` (or `Prefer: wait`). The request is held if it proves that it is current: If-None-Match names \
         the version, or `since_version` equals it, or `until=final` is asked of an order that isn't. Everything else, and every \
-        final order, is answered at once. When the time is up: 304 if If-None-Match matches, else 200 with the unchanged document.",
+        final order, is answered at once. When the time is up: 304 if If-None-Match matches, else 200 with the unchanged document.\n\n\
+        Server-sent events: with `Accept: text/event-stream` the answer is a stream, the document first, then each change with \
+        the version as its id, until the order is final. `Last-Event-ID` resumes; whoever has the final version gets 204.",
     security(("client_secret" = []), ("client_secret_in_query" = []), ("api_key" = [])),
     params(
         ("id" = String, Path, description = "The order's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid),
         ("wait" = Option<super::openapi::Seconds>, Query, description = "Seconds to be held at most, 0–55; more counts as 55. Shortened by up to a sixteenth at random"),
         ("since_version" = Option<i64>, Query, description = "The version last seen: held while the order stands at it, for clients whose HTTP stack meddles with 304", minimum = 0),
         ("until" = Option<super::openapi::UntilParameter>, Query, description = "Held until the order is final"),
+        ("last_event_id" = Option<i64>, Query, description = "For a stream whose client cannot set Last-Event-ID: the version last seen", minimum = 0),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event, sent by EventSource when it comes back: the version last seen", example = "1"),
         ("If-None-Match" = Option<String>, Header, description = "The last ETag, or a list; compared weakly. `*` proves nothing and is answered at once", example = "\"1\""),
         ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240), answered with Preference-Applied", example = "wait=25"),
     ),
     responses(
-        (status = 200, description = "The status document", body = crate::domain::document::StatusDocument<'_>,
+        (status = 200, description = "The status document, or a stream of events of which each has it as its data",
+            content((crate::domain::document::StatusDocument<'_> = "application/json"), (String = "text/event-stream")),
             headers(("ETag" = String, description = "The version, in quotes"),
                 ("X-Poll-Interval" = u32, description = "Seconds until the next poll, set by the server; absent once the order is final"),
                 ("RateLimit" = String, description = "What is left of the quota"),
                 ("RateLimit-Policy" = String, description = "The quota"),
                 ("Preference-Applied" = String, description = "The wait that Prefer asked for, clamped"))),
+        (status = 204, description = "To a stream's client that has the final version: EventSource then stops coming back"),
         (status = 304, description = "Nothing new; same headers, no body"),
         (status = 400, response = super::openapi::BadRequest),
         (status = 401, response = super::openapi::Unauthorized),

@@ -47,6 +47,7 @@ impl Refusal {
 /// What a stream itself finds wrong with what its client sent.
 #[derive(Debug, Clone)]
 pub enum Fault {
+    NoHandshake(HandshakeError),
     MalformedJson {
         reason: String,
     },
@@ -57,6 +58,8 @@ pub enum Fault {
     },
     /// Nothing is told before authentication.
     Unauthenticated,
+    /// The API key that opened the connection was revoked.
+    KeyDoesNotOpen,
     /// All places for those who wait are taken, or the process is stopping.
     NoPlace,
     /// This connection follows as many orders as it may.
@@ -71,8 +74,8 @@ pub trait Gate: fmt::Debug + Send + Sync {
     /// Who sends this handshake. An error when a web page of an origin that is not allowed sends it.
     fn admit(&self, handshake: &HttpRequest) -> Result<Asker, Error>;
 
-    /// The answer to what is no WebSocket handshake.
-    fn reject(&self, error: HandshakeError) -> Error;
+    /// The answer to a request that becomes no stream.
+    fn reject(&self, fault: Fault) -> Error;
 
     /// The token of `Authorization: Bearer` of a handshake; None without that field, or with one that cannot be read.
     fn bearer<'a>(&self, handshake: &'a HttpRequest) -> Option<&'a str>;

@@ -7,6 +7,7 @@
 //! - A client that leaves a ping unanswered for [`PONG_LIMIT`] is gone.
 //! - An end that is ours to choose has a close code from IANA's registry ([`Closing`]), and the client gets time to hear it.
 
+mod budget;
 mod closing;
 mod frames;
 mod outbox;
@@ -14,13 +15,15 @@ mod outbox;
 use std::pin::Pin;
 use std::time::Duration;
 
-use actix_http::ws::{HandshakeError, Message};
+use actix_http::ws::Message;
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use bytestring::ByteString;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::gate::Fault;
+pub use budget::Budget;
 pub use closing::Closing;
 pub use frames::MAX_MESSAGE_BYTES;
 use frames::{Arrived, Frames};
@@ -60,16 +63,22 @@ pub enum Received {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone;
 
+impl From<Gone> for Closing {
+    fn from(Gone: Gone) -> Self {
+        Self::GONE
+    }
+}
+
 impl Socket {
     /// Takes the handshake: the answer to it, and the socket that it opens. `protocol` is the subprotocol that was chosen
-    /// ([`choose_protocol`]). The gate has the answer to what is no handshake ([`Gate::reject`](super::Gate::reject)).
+    /// ([`choose_protocol`]). What is no handshake is a fault for [`Gate::reject`](super::Gate::reject).
     pub fn accept(
         handshake: &HttpRequest,
         payload: web::Payload,
         protocol: Option<&str>,
         heartbeat: Duration,
-    ) -> Result<(HttpResponse, Self), HandshakeError> {
-        let mut response = actix_http::ws::handshake(handshake.head())?;
+    ) -> Result<(HttpResponse, Self), Fault> {
+        let mut response = actix_http::ws::handshake(handshake.head()).map_err(Fault::NoHandshake)?;
         if let Some(protocol) = protocol {
             response.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol));
         }

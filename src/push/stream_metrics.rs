@@ -65,12 +65,17 @@ impl OpenStream {
         open
     }
 
-    /// Counts a document that is sent to the client now, and measures pay-to-seen as polls do.
+    /// Counts a document that is sent to a payer now, and measures pay-to-seen as polls do.
     pub fn count_told(&self, snapshot: &Snapshot) {
-        self.metrics().told.increment(1);
+        self.count_sent();
         if let Some(latency) = snapshot.pay_to_seen(now) {
             self.streams.metrics.pay_to_seen.record(latency);
         }
+    }
+
+    /// Counts a document that is sent to somebody who is not waiting to pay.
+    pub fn count_sent(&self) {
+        self.metrics().told.increment(1);
     }
 
     fn metrics(&self) -> &TransportMetrics {

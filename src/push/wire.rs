@@ -30,6 +30,8 @@ pub(super) enum Ending {
     Refused,
     /// Not now: later, or somewhere else.
     Later,
+    /// It was for nothing.
+    Idle,
     /// The process is stopping.
     Stopping,
 }

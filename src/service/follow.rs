@@ -13,8 +13,8 @@ use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::FuturesUnordered;
 
 use super::wait::{Holds, Place};
-use crate::domain::order::{OrderId, Version};
-use crate::hub::{HotOrder, Snapshot, Waiter};
+use crate::domain::order::{MerchantId, OrderId, Version};
+use crate::hub::{Follower, HotOrder, Hub, Missed, Snapshot, Waiter};
 
 /// One stream's following of one order. Has a place in the account until it is dropped, and keeps the order hot.
 #[derive(Debug)]
@@ -40,6 +40,32 @@ impl Holds {
             id: hot.id,
             _place: place,
         })
+    }
+}
+
+/// One stream's following of all orders of a merchant, from its beginning on: what was before is read, not told.
+#[derive(Debug)]
+pub struct MerchantFollowing {
+    follower: Follower,
+    _place: Place,
+}
+
+impl Holds {
+    /// Follows a merchant's orders; None when there is no place, or the process is stopping.
+    pub fn follow_merchant(self: &Arc<Self>, hub: &Arc<Hub>, merchant: MerchantId) -> Option<MerchantFollowing> {
+        let place = self.take_place()?;
+        Some(MerchantFollowing {
+            follower: hub.follow_merchant(merchant)?,
+            _place: place,
+        })
+    }
+}
+
+impl MerchantFollowing {
+    /// The next order that changed, and its latest state. An error means that changes may have been missed: the stream must
+    /// be ended, so that its client begins anew. May be dropped while it waits, and called again: nothing is lost.
+    pub async fn next(&mut self) -> Result<(OrderId, Arc<Snapshot>), Missed> {
+        self.follower.next().await
     }
 }
 

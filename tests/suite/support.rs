@@ -13,6 +13,7 @@ mod place;
 mod process;
 mod raw;
 pub mod schema;
+pub mod socket;
 mod sockjs;
 pub mod stomp;
 

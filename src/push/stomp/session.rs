@@ -1,34 +1,32 @@
 //! One STOMP conversation, from CONNECT to the end, over whatever connection it goes.
 //!
 //! What stays true:
-//! - Whoever has not shown credentials that open something is sent away after [`PROOF_LIMIT`].
+//! - Whoever has not shown credentials that open something is sent away after [`PROOF_LIMIT`], and whoever follows nothing after
+//!   a while, too.
 //! - An ERROR frame says what was wrong, and is the last one (STOMP 1.2, "ERROR").
 //! - Each subscription has a place in the account of all who wait; only the latest document is kept for it.
 
 mod answers;
 mod subscriptions;
+mod time;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::frame::{Decoder, Frame};
-use super::heart_beat::{Due, HeartBeat, Offer};
+use super::heart_beat::{HeartBeat, Offer};
 use super::request::{self, Complaint, Connect, Request, Token};
 use super::transactions::Transactions;
 use crate::domain::api_key;
 use crate::hub::Snapshot;
-use crate::push::gate::{Asker, Fault, Opening, Refusal};
+use crate::push::gate::{Asker, Refusal};
+use crate::push::socket::Budget;
 use crate::push::wire::{Ending, Wire};
 use crate::push::{OpenStream, Streams, Transport};
 use crate::service::follow::Followings;
 use subscriptions::Subscriptions;
-
-/// How long a client may take to send CONNECT, and then to show something that opens.
-const PROOF_LIMIT: Duration = Duration::from_secs(5);
-/// How often it is looked whether the API keys that opened something still do.
-const KEY_TICK: Duration = Duration::from_secs(5);
+use time::{KEY_TICK, PROOF_LIMIT, Task};
 
 /// Holds a conversation until its end.
 pub(in crate::push) async fn converse(mut wire: impl Wire, streams: &Arc<Streams>, asker: Asker, transport: Transport) {
@@ -46,7 +44,13 @@ struct Session {
     /// Names the session in CONNECTED and in the ids of its messages.
     id: String,
     decoder: Decoder,
-    state: State,
+    /// Agreed with CONNECT; None before.
+    heart_beat: Option<HeartBeat>,
+    /// Whether something was opened.
+    proven: bool,
+    /// By when something must have been opened, or be followed.
+    deadline: Option<Instant>,
+    budget: Budget,
     /// What the frame that is being answered wants to have receipted.
     receipt: Option<String>,
     /// What was sent with CONNECT.
@@ -61,25 +65,12 @@ struct Session {
     messages: u64,
 }
 
-enum State {
-    New {
-        until: Instant,
-    },
-    /// CONNECT was answered, and nothing was opened yet.
-    Unproven {
-        heart_beat: HeartBeat,
-        until: Instant,
-    },
-    Proven {
-        heart_beat: HeartBeat,
-    },
-}
-
 /// Why the conversation is over.
 enum End {
     Gone,
     Done,
     Stopping,
+    Idle,
     Complaint(Complaint),
     Refusal(Refusal),
 }
@@ -89,14 +80,6 @@ enum Turn {
     Change(u64, Arc<Snapshot>),
     Time(Task),
     Stopping,
-}
-
-/// What is to be done when its time has come.
-#[derive(Debug, Clone, Copy)]
-enum Task {
-    HeartBeat(Due),
-    ProofIsDue,
-    LookAtKeys,
 }
 
 impl From<Complaint> for End {
@@ -120,9 +103,10 @@ impl Session {
             open: streams.open(transport),
             id: format!("{:016x}", fastrand::u64(..)),
             decoder: Decoder::new(),
-            state: State::New {
-                until: now + PROOF_LIMIT,
-            },
+            heart_beat: None,
+            proven: false,
+            deadline: Some(now + PROOF_LIMIT),
+            budget: Budget::new(),
             receipt: None,
             credentials: None,
             keys: Vec::new(),
@@ -138,6 +122,7 @@ impl Session {
         let drained = Arc::clone(&self.streams.holds).drained();
         tokio::pin!(drained);
         loop {
+            self.wind();
             let (at, task) = self.next_task();
             let turn = tokio::select! {
                 () = &mut drained => Turn::Stopping,
@@ -159,7 +144,7 @@ impl Session {
     }
 
     async fn read(&mut self, wire: &mut impl Wire, bytes: &[u8]) -> Result<(), End> {
-        if let State::Unproven { heart_beat, .. } | State::Proven { heart_beat } = &mut self.state {
+        if let Some(heart_beat) = &mut self.heart_beat {
             heart_beat.heard(Instant::now());
         }
         self.decoder.feed(bytes);
@@ -173,7 +158,11 @@ impl Session {
     async fn take_frame(&mut self, wire: &mut impl Wire, frame: &Frame) -> Result<(), End> {
         self.receipt = request::receipt(frame)?;
         let request = Request::read(frame, self.decoder.version)?;
-        let is_new = matches!(self.state, State::New { .. });
+        let is_new = self.heart_beat.is_none();
+        // Those two are charged like polls.
+        if !matches!(request, Request::Subscribe(_) | Request::Tell(_)) && !self.budget.take() {
+            return Err(Complaint::new("frame", "must come less often: more are sent than a page needs").into());
+        }
         match (request, is_new) {
             (Request::Connect(connect), true) => return self.connect(wire, connect).await,
             (Request::Connect(_), false) => {
@@ -204,32 +193,14 @@ impl Session {
 
     async fn connect(&mut self, wire: &mut impl Wire, connect: Connect) -> Result<(), End> {
         self.decoder.version = connect.version;
-        let mut proven = false;
+        let now = Instant::now();
+        self.deadline = Some(now + PROOF_LIMIT);
         if let Some(token) = &connect.credentials {
-            if token.0.starts_with(api_key::PREFIX) {
-                self.streams.gate.open_merchant(&self.asker, &token.0).await?;
-                self.keys.push(token.clone());
-                proven = true;
-            } else if let Some(order_id) = &connect.order_id {
-                let opening = Opening {
-                    order_id,
-                    token: &token.0,
-                    shown: None,
-                };
-                self.streams.gate.open_order(&self.asker, opening).await?;
-                proven = true;
-            }
+            self.try_token(token, connect.order_id.as_deref()).await?;
         }
         self.credentials = connect.credentials;
-        let now = Instant::now();
         let ours = Offer::of_server(self.streams.settings.heartbeat);
-        let heart_beat = HeartBeat::agree(connect.heart_beat, ours, now);
-        let until = now + PROOF_LIMIT;
-        self.state = if proven {
-            State::Proven { heart_beat }
-        } else {
-            State::Unproven { heart_beat, until }
-        };
+        self.heart_beat = Some(HeartBeat::agree(connect.heart_beat, ours, now));
         let connected = Frame::new("CONNECTED")
             .with("version", connect.version.as_str())
             .with("heart-beat", ours.to_string())
@@ -238,43 +209,24 @@ impl Session {
         self.send(wire, connected).await
     }
 
-    /// What time asks for next.
-    fn next_task(&self) -> (Instant, Task) {
-        let keys = (!self.keys.is_empty()).then_some((self.look_at, Task::LookAtKeys));
-        let (proof, heart_beat) = match &self.state {
-            State::New { until } => (Some(*until), None),
-            State::Unproven { until, heart_beat } => (Some(*until), heart_beat.next()),
-            State::Proven { heart_beat } => (None, heart_beat.next()),
-        };
-        let proof = proof.map(|until| (until, Task::ProofIsDue));
-        let heart_beat = heart_beat.map(|(at, due)| (at, Task::HeartBeat(due)));
-        let tasks = [keys, proof, heart_beat].into_iter().flatten();
-        let first = tasks.min_by_key(|(at, _)| *at);
-        // Nothing to do for now: the time of the next look comes all the same, and finds no keys.
-        first.unwrap_or((Instant::now() + KEY_TICK, Task::LookAtKeys))
-    }
-
-    async fn do_task(&mut self, wire: &mut impl Wire, task: Task) -> Result<(), End> {
-        match task {
-            Task::HeartBeat(Due::Beat) => self.send_text(wire, "\n".into()).await,
-            Task::HeartBeat(Due::Silence) => Err(Complaint::new(
-                "heart-beat",
-                "must come as was agreed: nothing was heard for three intervals",
-            )
-            .into()),
-            Task::ProofIsDue => Err(self.streams.gate.refuse(&self.asker, Fault::Unauthenticated).into()),
-            Task::LookAtKeys => self.look_at_keys().await,
-        }
-    }
-
-    /// A key that was revoked opens nothing any more, here neither.
-    async fn look_at_keys(&mut self) -> Result<(), End> {
-        self.look_at = Instant::now() + KEY_TICK;
-        for token in &self.keys {
-            if !self.streams.gate.still_opens(&token.0).await {
-                return Err(self.streams.gate.refuse(&self.asker, Fault::Unauthenticated).into());
-            }
+    /// Tries what came with CONNECT, where that can be: a client secret opens one order, and says not which.
+    async fn try_token(&mut self, token: &Token, order_id: Option<&str>) -> Result<(), End> {
+        if token.0.starts_with(api_key::PREFIX) {
+            self.streams.gate.open_merchant(&self.asker, &token.0).await?;
+            self.prove(token);
+        } else if let Some(order_id) = order_id {
+            self.open_order(order_id, token, None).await?;
+            self.prove(token);
         }
         Ok(())
+    }
+
+    /// These credentials did open something.
+    fn prove(&mut self, token: &Token) {
+        self.proven = true;
+        self.deadline = None;
+        if token.0.starts_with(api_key::PREFIX) && !self.keys.contains(token) {
+            self.keys.push(token.clone());
+        }
     }
 }

@@ -13,22 +13,6 @@ use crate::push::wire::{Ending, Wire};
 use crate::push::{Streams, Transport, sockjs};
 
 /// `/ws`: opens a socket, or greets who asks for a page.
-#[utoipa::path(
-    get,
-    path = "/ws",
-    tag = "payer",
-    operation_id = "openStomp",
-    summary = "STOMP over a WebSocket, and SockJS",
-    description = "With `Upgrade: websocket` STOMP 1.0 to 1.2 is spoken from here on: CONNECT with the header `client-secret` or \
-        `authorization`, SUBSCRIBE to `/topic/orders.{id}`, and the status document comes as it stands and after each change. Below \
-        `/ws/` is SockJS with the same conversation; its own protocol says what its paths are.",
-    params(("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`v12.stomp`, `v11.stomp`, `v10.stomp`; the best offered one is selected")),
-    responses(
-        (status = 101, description = "The WebSocket is open"),
-        (status = 200, description = "No upgrade was asked for: a greeting, by which SockJS knows SockJS", content_type = "text/plain", body = String),
-        (status = "4XX", description = "This is no handshake, or comes from a page that may not ask", content_type = "application/problem+json", body = serde_json::Value),
-    )
-)]
 pub async fn connect_or_greet(
     request: HttpRequest,
     payload: web::Payload,
@@ -89,6 +73,7 @@ impl Wire for Raw {
             Ending::Gone => Closing::GONE,
             Ending::Done => Closing::NORMAL,
             Ending::Stopping => Closing::GOING_AWAY,
+            Ending::Idle => Closing::TIMEOUT,
             Ending::Later => Closing::TRY_AGAIN,
             Ending::Refused => Closing::UNAUTHORIZED,
             Ending::Mistake => Closing::ours(1002, "the ERROR frame says what was wrong"),

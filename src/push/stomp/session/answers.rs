@@ -1,7 +1,7 @@
 //! What a connection is told: the frames that the server sends.
 
 use super::subscriptions::Subscription;
-use super::{End, Session, State};
+use super::{End, Session};
 use crate::hub::Snapshot;
 use crate::push::gate::{Fault, Refusal};
 use crate::push::stomp::Version;
@@ -55,7 +55,7 @@ impl Session {
     }
 
     pub(super) async fn send_text(&mut self, wire: &mut impl Wire, text: String) -> Result<(), End> {
-        if let State::Unproven { heart_beat, .. } | State::Proven { heart_beat } = &mut self.state {
+        if let Some(heart_beat) = &mut self.heart_beat {
             heart_beat.sent(Instant::now());
         }
         wire.send(text).await.map_err(|_| End::Gone)
@@ -67,8 +67,9 @@ impl Session {
         let (refusal, ending) = match end {
             End::Gone => return Ending::Gone,
             End::Done => return Ending::Done,
-            // No ERROR: the client did nothing wrong, and comes again by itself when the connection is closed.
+            // No ERROR: the client did nothing wrong, and comes again by itself when it needs to.
             End::Stopping => return Ending::Stopping,
+            End::Idle => return Ending::Idle,
             End::Complaint(complaint) => {
                 let versions = complaint.part == ACCEPT_VERSION;
                 let fault = Fault::Invalid {

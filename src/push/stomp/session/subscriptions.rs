@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{End, Session, State};
-use crate::domain::api_key;
+use super::{End, Session};
 use crate::domain::order::{OrderId, Version};
 use crate::hub::{HotOrder, Snapshot};
 use crate::push::gate::{Fault, Opening};
@@ -154,24 +153,17 @@ impl Session {
         self.send(wire, message).await
     }
 
-    async fn open_order(&self, order_id: &str, token: &Token, shown: Option<Version>) -> Result<Arc<HotOrder>, End> {
+    pub(super) async fn open_order(
+        &self,
+        order_id: &str,
+        token: &Token,
+        shown: Option<Version>,
+    ) -> Result<Arc<HotOrder>, End> {
         let opening = Opening {
             order_id,
             token: &token.0,
             shown,
         };
         Ok(self.streams.gate.open_order(&self.asker, opening).await?)
-    }
-
-    /// These credentials did open something.
-    fn prove(&mut self, token: &Token) {
-        if let State::Unproven { heart_beat, .. } = &self.state {
-            self.state = State::Proven {
-                heart_beat: heart_beat.clone(),
-            };
-        }
-        if token.0.starts_with(api_key::PREFIX) && !self.keys.contains(token) {
-            self.keys.push(token.clone());
-        }
     }
 }
