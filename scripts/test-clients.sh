@@ -50,6 +50,11 @@ if [[ $# -eq 0 ]]; then
   set -- tests/clients/*.test.js
 fi
 # A test that hangs is a failure. One file after the other: a browser, a server and its Postgres are enough for two processors.
+failed=()
 for file in "$@"; do
-  timeout 300 node --test --test-reporter=spec "$file"
+  timeout 300 node --test --test-reporter=spec "$file" || failed+=("$file")
 done
+if [[ ${#failed[@]} -gt 0 ]]; then
+  echo "failed: ${failed[*]}" >&2
+  exit 1
+fi

@@ -15,7 +15,8 @@ const FILES = {
   '/sockjs.js': ['text/javascript', file('./node_modules/sockjs-client/dist/sockjs.js')],
   '/stomp.js': ['text/javascript', file('./node_modules/@stomp/stompjs/bundles/stomp.umd.js')],
 };
-const SAME_ORIGIN_PAGE = `${URL_BASE}/page-of-the-same-origin`;
+/// A page of payquery's own origin, which is not payquery's: this test answers for it.
+const SAME_ORIGIN_PAGE = `${URL_BASE}/pages/`;
 
 let browser;
 let pages;
@@ -42,9 +43,9 @@ async function openPage(address) {
   const asked = new Set();
   page.on('request', (request) => asked.add(new URL(request.url()).pathname.split('/').at(-1)));
   page.on('pageerror', (error) => assert.fail(error));
-  if (address === SAME_ORIGIN_PAGE) {
-    const body = (await readFile(FILES['/'][1], 'utf8')).replaceAll('src="/', `src="${PAGES}/`);
-    await page.route(SAME_ORIGIN_PAGE, (route) => route.fulfill({ contentType: 'text/html', body }));
+  for (const [path, [contentType, from]] of Object.entries(FILES)) {
+    const body = await readFile(from);
+    await page.route(new URL(path.slice(1), SAME_ORIGIN_PAGE).href, (route) => route.fulfill({ contentType, body }));
   }
   await page.goto(address);
   return { page, asked };

@@ -10,13 +10,14 @@ const BASE = `${URL_BASE}/ws`;
 
 for (const transport of ['websocket', 'xhr-streaming', 'eventsource', 'xhr-polling']) {
   test(`SockJS by ${transport}`, async () => {
-    const sockets = [];
+    const used = [];
     const webSocketFactory = () => {
-      sockets.push(new SockJS(BASE, null, { transports: transport }));
-      return sockets.at(-1);
+      const socket = new SockJS(BASE, null, { transports: transport });
+      socket.addEventListener('open', () => used.push(socket.transport));
+      return socket;
     };
     await followWith(await createOrder(), { webSocketFactory });
-    assert.deepEqual(sockets.map((socket) => socket.transport), [transport]);
+    assert.deepEqual(used, [transport]);
   });
 }
 
