@@ -13,6 +13,9 @@ use crate::push::{sockjs, stomp};
 
 pub const STATUS: &str = "/v1/orders/{id}/status";
 const STATUS_ALLOW: &str = "GET, HEAD, PUT";
+pub const SOCKET: &str = "/v1/ws";
+pub const ECHO: &str = "/v1/echo";
+pub const STOMP: &str = "/ws";
 pub const HEALTHZ: &str = "/healthz";
 pub const READYZ: &str = "/readyz";
 pub const METRICS: &str = "/metrics";
@@ -53,9 +56,9 @@ pub fn table() -> Vec<Route> {
         route("/v1/orders/{id}/events", "GET, HEAD", |r| {
             readable(r, events::list_events)
         }),
-        route("/v1/ws", "GET", |r| r.route(web::get().to(streams::open_socket))),
-        route("/v1/echo", "GET", |r| r.route(web::get().to(streams::open_echo))),
-        route("/ws", "GET", |r| r.route(web::get().to(streams::open_stomp))),
+        route(SOCKET, "GET", |r| r.route(web::get().to(streams::open_socket))),
+        route(ECHO, "GET", |r| r.route(web::get().to(streams::open_echo))),
+        route(STOMP, "GET", |r| r.route(web::get().to(streams::open_stomp))),
         route("/ws/", "GET", |r| r.route(web::get().to(sockjs::pages::greet))),
         route("/ws/websocket", "GET", |r| {
             r.route(web::get().to(stomp::socket::connect))

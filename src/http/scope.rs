@@ -26,14 +26,22 @@ use super::routes::{self, STATUS, UNMATCHED};
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a report by id is counted and logged as: it shares its path with the polls, and nothing else.
 const REPORT: &str = "PUT /v1/orders/{id}/status";
-/// Routes that are asked for every few seconds by machines: they get no line in the log when all is well.
-const QUIET: [&str; 4] = [STATUS, routes::HEALTHZ, routes::READYZ, routes::METRICS];
+/// Routes that are asked for every few seconds, or by every payer: they get no line in the log when all is well.
+const QUIET: [&str; 7] = [
+    STATUS,
+    routes::SOCKET,
+    routes::ECHO,
+    routes::STOMP,
+    routes::HEALTHZ,
+    routes::READYZ,
+    routes::METRICS,
+];
 
-/// So are those of SockJS, by every payer's screen that uses it.
 fn is_quiet(route: &str) -> bool {
     QUIET.contains(&route) || is_sockjs(route)
 }
 
+/// What is below `/ws/`: asked for as often as polls, and held as they are.
 fn is_sockjs(route: &str) -> bool {
     route.starts_with("/ws/")
 }

@@ -177,3 +177,131 @@ impl<K: Clone + Eq + Hash + Send + 'static> Followings<K> {
         self.waiting.push(Abortable::new(Box::pin(news), registration));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::domain::order::Order;
+    use crate::service::wait::Settings;
+
+    fn holds(max_held_per_order: usize) -> Arc<Holds> {
+        Holds::new(&Settings {
+            max_held: 3,
+            max_held_per_order,
+            drain_spread: Duration::ZERO,
+        })
+    }
+
+    async fn hot(hub: &Arc<Hub>, order: &Order) -> Arc<HotOrder> {
+        let read = std::future::ready(Ok(Some(order.clone())));
+        let hot = hub.get_or_load(order.id, || read).await;
+        hot.expect("is read").expect("is there")
+    }
+
+    fn at(order: &Order, version: i64) -> Order {
+        Order {
+            version: Version(version),
+            ..order.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn only_what_differs_is_told_and_of_many_changes_the_last() {
+        let (order, hub) = (at(&Order::sample(), 3), Hub::new(1));
+        let hot_order = hot(&hub, &order).await;
+        let mut current = holds(3).follow(&hot_order, Some(Version(3))).expect("a place");
+        let mut behind = holds(3).follow(&hot_order, Some(Version(2))).expect("a place");
+        // Of a version that never was.
+        let mut ahead = holds(3).follow(&hot_order, Some(Version(9))).expect("a place");
+        assert!(current.next().now_or_never().is_none());
+        for following in [&mut behind, &mut ahead] {
+            let told = following.next().now_or_never();
+            assert_eq!(told.map(|snapshot| snapshot.version), Some(Version(3)));
+            assert!(following.next().now_or_never().is_none());
+        }
+        for version in 4..1000 {
+            hub.publish(&at(&order, version));
+        }
+        for mut following in [current, behind, ahead] {
+            let told = following.next().now_or_never();
+            assert_eq!(told.map(|snapshot| snapshot.version), Some(Version(999)));
+            assert!(following.next().now_or_never().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_change_at_any_moment_is_told_also_when_the_wait_was_given_up_and_begun_anew() {
+        let (order, hub) = (Order::sample(), Hub::new(1));
+        let hot = hot(&hub, &order).await;
+        let seen = hot.snapshot().version.0;
+        let mut following = holds(3).follow(&hot, Some(Version(seen))).expect("a place");
+        hub.publish(&at(&order, seen + 1)); // between registration and read
+        let told = following.next().now_or_never();
+        assert_eq!(told.map(|snapshot| snapshot.version.0), Some(seen + 1));
+        for version in seen + 2..seen + 20 {
+            assert!(following.next().now_or_never().is_none(), "and is dropped");
+            hub.publish(&at(&order, version));
+            let told = following.next().now_or_never();
+            assert_eq!(told.map(|snapshot| snapshot.version.0), Some(version));
+        }
+    }
+
+    #[tokio::test]
+    async fn each_has_a_place_of_the_process_and_of_its_order_and_gives_it_back() {
+        let (one, other, hub) = (Order::sample(), Order::sample(), Hub::new(10));
+        let (one, other) = (hot(&hub, &one).await, hot(&hub, &other).await);
+        let holds = holds(2);
+        let mut places: Vec<_> = (0..2).map(|_| holds.follow(&one, None).expect("a place")).collect();
+        assert!(holds.follow(&one, None).is_none(), "the order's places are taken");
+        places.push(holds.follow(&other, None).expect("a place"));
+        assert!(holds.follow(&other, None).is_none(), "the process's places are taken");
+        assert!(holds.follow_merchant(&hub, one.merchant_id).is_none());
+        assert_eq!(holds.held(), 3);
+        drop(places);
+        assert_eq!(holds.held(), 0);
+        drop(holds.follow_merchant(&hub, one.merchant_id).expect("a place"));
+        assert_eq!(holds.held(), 0);
+        holds.drain();
+        assert!(holds.follow(&one, None).is_none(), "the process is stopping");
+    }
+
+    #[tokio::test]
+    async fn of_several_orders_each_is_told_by_its_name_and_those_taken_out_are_not() {
+        let hub = Hub::new(10);
+        let orders: Vec<_> = (0..3)
+            .map(|_| Order {
+                id: OrderId::generate(),
+                ..Order::sample()
+            })
+            .collect();
+        let holds = holds(3);
+        let mut followings = Followings::default();
+        for (name, order) in ["a", "b", "c"].iter().zip(&orders) {
+            let following = holds.follow(&hot(&hub, order).await, None).expect("a place");
+            followings.insert(*name, following);
+        }
+        let told: Vec<_> = std::iter::from_fn(|| followings.next().now_or_never()).collect();
+        let mut names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a", "b", "c"]);
+        hub.publish(&at(&orders[1], 50));
+        hub.publish(&at(&orders[2], 60));
+        assert!(followings.remove(&"b") && !followings.remove(&"b") && !followings.contains(&"b"));
+        let told = followings.next().now_or_never();
+        assert_eq!(told.map(|(name, snapshot)| (name, snapshot.version.0)), Some(("c", 60)));
+        assert!(followings.next().now_or_never().is_none());
+        assert_eq!((followings.len(), holds.held()), (2, 2));
+        // The same name again is another following, which is told where it begins.
+        let again = holds.follow(&hot(&hub, &orders[0]).await, None).expect("a place");
+        followings.insert("a", again);
+        assert!(followings.next().now_or_never().is_some_and(|(name, _)| name == "a"));
+        assert!(followings.next().now_or_never().is_none());
+        assert_eq!((followings.len(), holds.held()), (2, 2));
+        drop(followings);
+        assert_eq!(holds.held(), 0);
+    }
+}

@@ -152,3 +152,61 @@ async fn what_is_sent_ahead_of_a_held_requests_answer_is_bounded() {
     app.report(&order, "succeeded").await;
     app.wait_for_held(0).await;
 }
+
+/// What an attacker hides behind a poll: whoever takes it for a request of its own answers it, with a 405.
+const HIDDEN: &str = "DELETE /healthz HTTP/1.1\r\nhost: hidden\r\n\r\n";
+
+#[tokio::test]
+async fn a_poll_whose_head_two_readers_could_understand_differently_is_refused_like_every_request() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let bearer = format!("authorization: Bearer {}\r\n", order.secret);
+    for line in [
+        "content-length: 2\r\ntransfer-encoding: chunked",
+        "content-length: 0\r\ncontent-length: 44",
+        "content-length: +0",
+        "transfer-encoding: xchunked",
+        "host: other",
+        "x-a: b\rc",
+        "x-a : b",
+        " x-a: b",
+    ] {
+        let request = format!(
+            "GET {} HTTP/1.1\r\nhost: x\r\n{line}\r\n{bearer}\r\n",
+            order.status_path()
+        );
+        let told = answer(&app, &format!("{request}{HIDDEN}")).await;
+        assert!(
+            told.starts_with("HTTP/1.1 400 ") && told.matches("HTTP/1.1").count() == 1,
+            "{line:?}: {told}"
+        );
+    }
+    let without_host = format!("GET {} HTTP/1.1\r\n{bearer}\r\n{HIDDEN}", order.status_path());
+    let told = answer(&app, &without_host).await;
+    assert!(
+        told.starts_with("HTTP/1.1 400 ") && told.matches("HTTP/1.1").count() == 1,
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_a_poll_brings_along_is_not_taken_for_the_next_request() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let lines = format!(
+        "authorization: Bearer {}\r\ncontent-length: {}\r\n",
+        order.secret,
+        HIDDEN.len()
+    );
+    let request = format!("GET {} HTTP/1.1\r\nhost: x\r\n{lines}\r\n{HIDDEN}", order.status_path());
+    let told = answer(
+        &app,
+        &format!(
+            "{request}{}",
+            poll(&order, "", &lines.replace("content-length", "x-length"))
+        ),
+    )
+    .await;
+    assert_eq!(told.matches("HTTP/1.1 200 ").count(), 2, "{told}");
+    assert_eq!(told.matches("HTTP/1.1").count(), 2, "{told}");
+}

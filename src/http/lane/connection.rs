@@ -104,9 +104,11 @@ impl Connection {
             self.ahead.drain(..asked.length);
             let mut close = asked.close;
             if let Some(opening) = asked.opening {
-                let answer = self.hold(door.settle(opening)).await?;
-                // It may have become true while the request was held.
-                close |= door.service.holds.is_retiring();
+                let (answer, held) = self.hold(door.settle(opening)).await?;
+                if held {
+                    limits.alarm.set(Instant::now(), IDLE_LIMIT);
+                    close |= door.service.holds.is_retiring();
+                }
                 door.count_poll(answer.code(), asked.start.into_std());
                 outbox.write(answer.code(), after(close), &answer.body(), |field| {
                     answer.write_fields(door, &mut *field);
@@ -167,14 +169,15 @@ impl Connection {
         waited
     }
 
-    /// Waits for the answer; None if the client has hung up meanwhile.
-    async fn hold(&mut self, answer: impl Future<Output = StatusAnswer>) -> Option<StatusAnswer> {
+    /// Waits for the answer, and says whether that took time; None if the client has hung up meanwhile.
+    async fn hold(&mut self, answer: impl Future<Output = StatusAnswer>) -> Option<(StatusAnswer, bool)> {
         let mut answer = pin!(answer);
-        let mut listening = true;
+        let (mut held, mut listening) = (false, true);
         poll_fn(|context| {
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(Some(answer));
+                return Poll::Ready(Some((answer, held)));
             }
+            held = true;
             if self.ahead.is_empty() {
                 self.ahead = Vec::new();
             }

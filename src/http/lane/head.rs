@@ -74,26 +74,30 @@ fn split(target: &str) -> Option<(&str, &str)> {
 }
 
 /// Whether the connection is to be closed after the answer; None when the fields say that this is no plain request without a
-/// body.
+/// body: each of these fields at most once, and one host (RFC 9112 §3.2).
 fn manner(fields: &[Header<'_>]) -> Option<bool> {
-    let mut close = false;
+    let (mut hosts, mut lengths, mut connection) = (0, 0, None);
     for Header { name, value } in fields {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         match name.len() {
+            4 if is("host") => hosts += 1,
             6 if is("accept") && mentions_event_stream(value) => return None,
             6 if is("expect") => return None,
             7 if is("upgrade") => return None,
-            10 if is("connection") => match () {
-                () if value.eq_ignore_ascii_case(b"keep-alive") => {}
-                () if value.eq_ignore_ascii_case(b"close") => close = true,
-                () => return None,
-            },
-            14 if is("content-length") && *value != b"0" => return None,
+            10 if is("connection") && connection.replace(*value).is_some() => return None,
+            14 if is("content-length") && (*value != b"0" || lengths > 0) => return None,
+            14 if is("content-length") => lengths += 1,
             17 if is("transfer-encoding") => return None,
             _ => {}
         }
     }
-    Some(close)
+    match connection {
+        _ if hosts != 1 => None,
+        None => Some(false),
+        Some(option) if option.eq_ignore_ascii_case(b"keep-alive") => Some(false),
+        Some(option) if option.eq_ignore_ascii_case(b"close") => Some(true),
+        Some(_) => None,
+    }
 }
 
 /// A stream is another way of being told.

@@ -28,7 +28,8 @@ pub(super) enum After {
 }
 
 impl Outbox {
-    /// Writes an answer, in the place of the one before: `fields` writes its header fields.
+    /// Writes an answer, in the place of the one before: `fields` writes its header fields. To be sent, or taken out, before
+    /// its connection waits for anything: the next connection of the thread writes in the same place.
     pub(super) fn write(
         &self,
         code: StatusCode,

@@ -1,5 +1,9 @@
+use actix_http::h1::{Codec, Message, MessageType};
+use actix_http::{HttpMessage as _, ServiceConfig};
+use bytes::BytesMut;
 use httparse::EMPTY_HEADER;
 use proptest::prelude::*;
+use tokio_util::codec::Decoder as _;
 
 use super::*;
 
@@ -41,6 +45,10 @@ fn whatever_is_odd_is_left_to_the_web_framework() {
         request("", "transfer-encoding: chunked\r\n"),
         request("", "content-length: 5\r\n"),
         request("", "content-length: 0, 0\r\n"),
+        request("", "content-length: 0\r\nContent-Length: 0\r\n"),
+        request("", "connection: close\r\nconnection: keep-alive\r\n"),
+        request("", "Host: other.example.com\r\n"),
+        request("", "").replace("host: pay.example.com\r\n", ""),
         request("", "expect: 100-continue\r\n"),
         request("", "upgrade: websocket\r\nconnection: upgrade\r\n"),
         request("", "connection: keep-alive, upgrade\r\n"),
@@ -104,4 +112,73 @@ proptest! {
             prop_assert!(poll.length <= bytes.len());
         }
     }
+}
+
+/// The lane takes for a poll only what the web framework takes for the same poll: same end, same target, no body.
+#[test]
+fn what_the_lane_takes_the_framework_would_read_alike() {
+    const WORDS: [&str; 30] = [
+        "GET /v1/orders/",
+        ID,
+        "/status",
+        "?wait=25",
+        "&since_version=3",
+        " HTTP/1.1\r\n",
+        "host: x\r\n",
+        "Host: y\r\n",
+        "authorization: Bearer pqs_x\r\n",
+        "if-none-match: \"1\"\r\n",
+        "content-length: 0\r\n",
+        "Content-Length: 3\r\n",
+        "transfer-encoding: chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "connection: close\r\n",
+        "Connection: keep-alive, upgrade\r\n",
+        "upgrade: websocket\r\n",
+        "expect: 100-continue\r\n",
+        "accept: text/event-stream\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        " ",
+        "\t",
+        ":",
+        "%2F",
+        "#",
+        "\0",
+        " HTTP/1.0\r\n",
+        "http://x",
+    ];
+    let usual = request("", "");
+    let usual = usual.strip_suffix("\r\n").expect("it ends with an empty line");
+    bolero::check!().for_each(|bytes: &[u8]| {
+        let spelled = bytes.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]);
+        let spelled = spelled.collect::<String>();
+        compare(&[usual.as_bytes(), bytes, b"\r\n\r\n"].concat());
+        compare(spelled.as_bytes());
+        compare(format!("{usual}{spelled}\r\n").as_bytes());
+    });
+}
+
+fn compare(bytes: &[u8]) {
+    let mut room = [EMPTY_HEADER; MAX_FIELDS];
+    let Arrival::Poll(poll) = read(bytes, &mut room) else {
+        return;
+    };
+    // actix's reader keeps a clock, which wants a runtime.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let (runtime, tasks) = (runtime.expect("a runtime"), tokio::task::LocalSet::new());
+    let (_runtime, _tasks) = (runtime.enter(), tasks.enter());
+    let mut rest = BytesMut::from(bytes);
+    let mut codec = Codec::new(ServiceConfig::default());
+    let read = codec.decode(&mut rest).expect("what the lane takes is a request");
+    let Some(Message::Item(request)) = read else {
+        panic!("the lane takes a head that is not at its end");
+    };
+    assert_eq!(bytes.len() - rest.len(), poll.length);
+    assert_eq!(codec.message_type(), MessageType::None, "a body");
+    assert_eq!(request.path(), format!("/v1/orders/{}/status", poll.id));
+    assert_eq!(request.uri().query().unwrap_or_default(), poll.query);
+    assert_eq!(request.headers().len(), poll.fields.len());
+    assert_eq!(codec.keep_alive(), !poll.close);
 }
