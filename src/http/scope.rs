@@ -222,8 +222,8 @@ where
 /// What the future's end does: the answer gets what only the whole request knows.
 fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let mut response = describe_problem(response);
-    // Nobody should keep a connection to a process that is about to stop.
-    if door.service.holds.is_retiring() {
+    // Nobody should keep a connection to a process that is about to stop. (One that becomes a socket is told so on the socket.)
+    if door.service.holds.is_retiring() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
             .response_mut()
             .head_mut()

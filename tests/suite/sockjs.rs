@@ -18,12 +18,17 @@ pub fn subscribe_frame(order: &Order) -> String {
     frame(&["SUBSCRIBE", "id:1", &format!("destination:/topic/orders.{}", order.id)])
 }
 
-/// The conversation up to the first document.
-pub async fn follow(session: &Polled<'_>, order: &Order) {
+/// The conversation up to the subscription.
+pub async fn subscribe(session: &Polled, order: &Order) {
     assert_eq!(session.poll().await, "o");
     session.send(&connect_frame(order)).await;
     assert_eq!(Frame::read(&session.messages().await[0]).command, "CONNECTED");
     session.send(&subscribe_frame(order)).await;
+}
+
+/// The same up to the first document.
+pub async fn follow(session: &Polled, order: &Order) {
+    subscribe(session, order).await;
     assert_eq!(Frame::read(&session.messages().await[0]).document()["version"], 1);
 }
 

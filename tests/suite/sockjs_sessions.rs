@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use serde_json::Value;
 
 use crate::sockjs::follow;
 use crate::support::stomp::{Frame, frame};
@@ -167,36 +166,4 @@ async fn a_stop_tells_every_session_to_go() {
         assert!(stream.rest().await.ends_with("c[3000,\"Go away!\"]\n"));
     }
     assert_eq!(process.wait().0, Some(0), "{}", process.log());
-}
-
-/// The same changes by every transport at once: the same versions, in the same order.
-#[tokio::test]
-async fn all_transports_tell_the_same_versions_in_the_same_order() {
-    let app = App::spawn().await;
-    let order = app.create_order().await;
-    let polled = app.sockjs();
-    follow(&polled, &order).await;
-    let streaming = app.sockjs();
-    follow(&streaming, &order).await;
-    let mut stream = streaming.stream("GET", "eventsource").await;
-    let mut socket = app.stomp_following(&order).await;
-    for (version, status) in [
-        (2, "processing"),
-        (3, "pending"),
-        (4, "closed"),
-        (5, "succeeded"),
-        (6, "refunded"),
-    ] {
-        app.report(&order, status).await;
-        let polled = Frame::read(&polled.messages().await[0]).json();
-        let event = stream.until("\r\n\r\n").await;
-        let list = event
-            .trim_start()
-            .strip_prefix("data: a")
-            .unwrap_or_else(|| panic!("{event}"));
-        let list: Vec<String> = serde_json::from_str(list.trim_end()).unwrap();
-        let told: Vec<Value> = vec![polled, Frame::read(&list[0]).json(), socket.frame().await.json()];
-        assert!(told.iter().all(|document| document["version"] == version), "{told:?}");
-        assert!(told.iter().all(|document| *document == told[0]), "{told:?}");
-    }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
-use crate::support::{App, RawConnection, Stomp};
+use crate::support::{Answer, App, RawConnection, Stomp, eventually};
 
 #[tokio::test]
 async fn the_best_subprotocol_that_is_offered_is_selected() {
@@ -302,6 +302,21 @@ async fn a_stop_closes_every_connection_politely() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
+/// A process that is told to stop serves whoever comes until balancers have noticed.
+#[tokio::test]
+async fn a_connection_is_opened_as_ever_while_the_process_retires() {
+    let builder = App::builder().flag("--drain-delay-ms", "3000");
+    let (process, app) = builder.spawn_process().await;
+    let order = app.create_order().await;
+    process.signal(Signal::TERM);
+    let ready = async || Answer::to(app.http.get(app.url("/readyz"))).await.status;
+    eventually(ready, |status| *status == 503).await;
+    let mut stomp = app.stomp_following(&order).await;
+    app.report(&order, "succeeded").await;
+    assert_eq!(stomp.frame().await.document()["status"], "succeeded");
+    assert_eq!(stomp.close_code().await, 1001);
+}
+
 #[tokio::test]
 async fn connections_are_counted_and_what_they_tell() {
     let app = App::spawn().await;
@@ -315,7 +330,7 @@ async fn connections_are_counted_and_what_they_tell() {
     assert_eq!(count("payquery_stream_documents_total").await, 2.0);
     assert_eq!(app.metric("payquery_pay_to_seen_seconds_count", "").await, seen + 1.0);
     stomp.socket.close(None).await.unwrap();
-    crate::support::eventually(async || count("payquery_streams").await, |open| *open == 0.0).await;
+    eventually(async || count("payquery_streams").await, |open| *open == 0.0).await;
     app.wait_for_held(0).await;
 }
 

@@ -6,30 +6,30 @@ use super::{Answer, App};
 
 /// See the module's head.
 #[derive(Debug, Clone)]
-pub struct Polled<'a> {
-    app: &'a App,
-    /// `/ws/{server}/{session}`.
-    pub base: String,
+pub struct Polled {
+    http: reqwest::Client,
+    /// `http://…/ws/{server}/{session}`.
+    base: String,
 }
 
 impl App {
     /// A session with a name of its own; nothing is sent yet.
-    pub fn sockjs(&self) -> Polled<'_> {
+    pub fn sockjs(&self) -> Polled {
         Polled {
-            app: self,
-            base: format!("/ws/000/{:016x}", fastrand::u64(..)),
+            http: self.http.clone(),
+            base: self.url(&format!("/ws/000/{:016x}", fastrand::u64(..))),
         }
     }
 }
 
-impl Polled<'_> {
+impl Polled {
     pub fn url(&self, transport: &str) -> String {
-        self.app.url(&format!("{}/{transport}", self.base))
+        format!("{}/{transport}", self.base)
     }
 
     /// What one poll (xhr) is told, without the line's end.
     pub async fn poll(&self) -> String {
-        let answer = Answer::to(self.app.http.post(self.url("xhr"))).await;
+        let answer = Answer::to(self.http.post(self.url("xhr"))).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert_eq!(answer.header("content-type"), "application/javascript; charset=UTF-8");
         answer.text.strip_suffix('\n').expect("a frame is a line").to_owned()
@@ -50,7 +50,7 @@ impl Polled<'_> {
 
     /// Sends bytes as they are.
     pub async fn send_raw(&self, body: impl Into<reqwest::Body>) -> Answer {
-        Answer::to(self.app.http.post(self.url("xhr_send")).body(body)).await
+        Answer::to(self.http.post(self.url("xhr_send")).body(body)).await
     }
 
     pub async fn send(&self, message: &str) {
@@ -60,7 +60,7 @@ impl Polled<'_> {
 
     /// An answer that goes on.
     pub async fn stream(&self, method: &str, transport: &str) -> Stream {
-        let request = self.app.http.request(method.parse().unwrap(), self.url(transport));
+        let request = self.http.request(method.parse().unwrap(), self.url(transport));
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         Stream {
