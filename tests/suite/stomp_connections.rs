@@ -27,8 +27,7 @@ async fn the_best_subprotocol_that_is_offered_is_selected() {
     assert_eq!(app.stomp().await.protocol, None);
     // None of ours: the handshake is answered without one, and it is the client that has to give up.
     let mut raw = RawConnection::open(app.address).await;
-    let request = "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: wamp\r\n\r\n";
+    let request = handshake("/ws", "sec-websocket-protocol: wamp\r\n");
     raw.send(request.as_bytes()).await;
     // A masked close frame ends it.
     raw.send(&[0x88, 0x80, 0, 0, 0, 0]).await;
@@ -155,6 +154,39 @@ async fn what_is_too_large_or_no_text_is_cut_off() {
         .send_frame(&["BEGIN", &format!("transaction:{}", "t".repeat(257))])
         .await;
     assert_eq!(stomp.frame().await.problem("invalid_field")["field"], "transaction");
+}
+
+#[tokio::test]
+async fn what_is_sent_for_nothing_has_a_limit() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let mut stomp = app.stomp_following(&order).await;
+    for _ in 0..300 {
+        stomp.send_frame(&["ACK", "id:x"]).await;
+    }
+    assert_eq!(stomp.frame().await.problem("invalid_field")["field"], "frame");
+    assert_eq!(stomp.close_code().await, 1002);
+}
+
+#[tokio::test]
+async fn a_text_that_is_no_utf8_ends_the_socket() {
+    let app = App::spawn().await;
+    for path in ["/ws", "/ws/websocket", "/ws/000/abcdefgh/websocket"] {
+        let mut raw = RawConnection::open(app.address).await;
+        raw.send(handshake(path, "").as_bytes()).await;
+        // A masked text frame of one byte.
+        raw.send(&[0x81, 0x81, 0, 0, 0, 0, 0xff]).await;
+        raw.send(&[0x88, 0x80, 0, 0, 0, 0]).await;
+        let answer = raw.read_to_end().await;
+        assert!(answer.contains("a text message must be UTF-8"), "{path}: {answer:?}");
+    }
+}
+
+fn handshake(path: &str, line: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{line}\r\n"
+    )
 }
 
 #[tokio::test]

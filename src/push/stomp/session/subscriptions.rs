@@ -128,13 +128,13 @@ impl Session {
     pub(super) async fn tell_now(&mut self, wire: &mut impl Wire, order_id: &str) -> Result<(), End> {
         let id = OrderId::parse(order_id).map_err(|error| Complaint::new("destination", error.to_string()))?;
         let keys = self.subscriptions.keys_of(id);
-        let first = keys.first().and_then(|key| self.subscriptions.by_key.get(key));
-        let Some(first) = first else {
+        let of_order = || keys.iter().filter_map(|key| self.subscriptions.by_key.get(key));
+        let Some(first) = of_order().next() else {
             let reason = "must be of an order that this connection has subscribed to: there it is told";
             return Err(Complaint::new("destination", reason).into());
         };
-        let (token, told) = (first.token.clone(), first.told);
-        let hot = self.open_order(order_id, &token, told).await?;
+        let newest = of_order().filter_map(|subscription| subscription.told).max();
+        let hot = self.open_order(order_id, &first.token, newest).await?;
         let snapshot = hot.snapshot();
         for key in keys {
             self.tell(wire, key, &snapshot).await?;
@@ -149,8 +149,9 @@ impl Session {
         subscription.told = Some(snapshot.version);
         self.messages += 1;
         let message = super::answers::message(subscription, snapshot, format!("{}-{}", self.id, self.messages));
+        self.send(wire, message).await?;
         self.open.count_told(snapshot);
-        self.send(wire, message).await
+        Ok(())
     }
 
     pub(super) async fn open_order(
