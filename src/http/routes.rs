@@ -22,6 +22,13 @@ pub const METRICS: &str = "/metrics";
 /// What a request that no route matches is counted and logged as.
 pub const UNMATCHED: &str = "unmatched";
 
+/// A transport of SockJS: neither of the names before it has a dot or is empty.
+macro_rules! sockjs_path {
+    ($transport:literal) => {
+        concat!("/ws/{server:[^/.]+}/{session:[^/.]+}/", $transport)
+    };
+}
+
 /// One path and what it takes.
 #[derive(Debug)]
 pub struct Route {
@@ -70,12 +77,14 @@ pub fn table() -> Vec<Route> {
         route("/ws/{page:iframe[0-9A-Za-z._-]*\\.html}", "GET", |r| {
             r.route(web::get().to(sockjs::pages::iframe))
         }),
-        // Each transport has methods of its own, and says which.
-        route(
-            "/ws/{server:[^/.]+}/{session:[^/.]+}/{transport}",
-            "GET, POST, OPTIONS",
-            |r| r.route(web::to(sockjs::transport)),
-        ),
+        route(sockjs_path!("websocket"), "GET", by_get),
+        route(sockjs_path!("eventsource"), "GET", by_get),
+        route(sockjs_path!("htmlfile"), "GET", by_get),
+        route(sockjs_path!("jsonp"), "GET", by_get),
+        route(sockjs_path!("jsonp_send"), "POST", by_form),
+        route(sockjs_path!("xhr"), "POST, OPTIONS", by_page),
+        route(sockjs_path!("xhr_send"), "POST, OPTIONS", by_page),
+        route(sockjs_path!("xhr_streaming"), "POST, OPTIONS", by_page),
         route(HEALTHZ, "GET, HEAD", |r| readable(r, operations::get_health)),
         route(READYZ, "GET, HEAD", |r| readable(r, operations::get_readiness)),
         route(METRICS, "GET, HEAD", |r| readable(r, operations::get_metrics)),
@@ -93,6 +102,23 @@ pub fn configure(config: &mut ServiceConfig) {
     }
     config.service(SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json").validator_url("none")));
     config.default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::RouteNotFound) }));
+}
+
+/// A transport of SockJS that a page opens, or loads as a script or a frame.
+fn by_get(resource: Resource) -> Resource {
+    resource.route(web::get().to(sockjs::transport))
+}
+
+/// One whose requests are forms that a page sends.
+fn by_form(resource: Resource) -> Resource {
+    resource.route(web::post().to(sockjs::transport))
+}
+
+/// One whose requests are a page's own, for which browsers ask leave.
+fn by_page(resource: Resource) -> Resource {
+    resource
+        .route(web::post().to(sockjs::transport))
+        .route(web::method(Method::OPTIONS).to(sockjs::transport))
 }
 
 /// A GET that also answers HEAD.

@@ -65,42 +65,24 @@ impl Transport {
             _ => return None,
         })
     }
-
-    fn allow(self) -> &'static str {
-        match self {
-            Self::Receive(Receiving::Xhr | Receiving::XhrStreaming) | Self::XhrSend => "OPTIONS, POST",
-            Self::JsonpSend => "POST",
-            Self::WebSocket | Self::Receive(_) => "GET",
-        }
-    }
 }
 
-/// `/ws/{server}/{session}/{transport}`.
+/// `/ws/{server}/{session}/…`: the last part names the transport, and the table of routes its methods.
 pub async fn transport(
     request: HttpRequest,
     payload: web::Payload,
     streams: web::Data<Streams>,
 ) -> Result<HttpResponse, Error> {
     let asker = streams.gate.admit(&request)?;
-    let part = |name| request.match_info().get(name).unwrap_or_default();
-    let Some(transport) = Transport::parse(part("transport")).filter(|_| part("session").len() <= MAX_NAME) else {
-        return Ok(plain(StatusCode::NOT_FOUND, "there is no such transport"));
-    };
-    if !transport
-        .allow()
-        .split(", ")
-        .any(|method| method == request.method().as_str())
-    {
-        let mut refused = plain(StatusCode::METHOD_NOT_ALLOWED, "this transport takes another method");
-        let allow = HeaderValue::from_static(transport.allow());
-        refused.headers_mut().insert(header::ALLOW, allow);
-        return Ok(refused);
-    }
     if request.method() == Method::OPTIONS {
         return Ok(preflight(&request));
     }
+    let transport = request.path().rsplit('/').next().and_then(Transport::parse);
+    let name = request.match_info().get("session").unwrap_or_default();
+    let Some(transport) = transport.filter(|_| name.len() <= MAX_NAME) else {
+        return Ok(plain(StatusCode::NOT_FOUND, "there is no such session"));
+    };
     let streams = Arc::clone(&streams);
-    let name = part("session");
     let answer = match transport {
         Transport::WebSocket => return socket::open(&request, payload, &streams, asker),
         Transport::Receive(kind) => receive(&request, &streams, asker, kind).await,

@@ -128,7 +128,7 @@ async fn the_iframe_page_loads_the_clients_script_and_may_be_kept() {
 }
 
 #[tokio::test]
-async fn what_is_no_transport_is_not_found_and_each_has_its_methods() {
+async fn what_is_no_transport_is_not_found() {
     let app = App::spawn().await;
     for path in [
         "/ws/a/b",
@@ -145,19 +145,6 @@ async fn what_is_no_transport_is_not_found_and_each_has_its_methods() {
     let long = format!("/ws/a/{}/xhr", "b".repeat(65));
     assert_eq!(Answer::to(app.http.post(app.url(&long))).await.status, 404);
     let session = app.sockjs();
-    for (method, transport, allow) in [
-        (Method::GET, "xhr", "OPTIONS, POST"),
-        (Method::GET, "xhr_send", "OPTIONS, POST"),
-        (Method::PUT, "xhr_streaming", "OPTIONS, POST"),
-        (Method::POST, "eventsource", "GET"),
-        (Method::POST, "htmlfile", "GET"),
-        (Method::POST, "jsonp", "GET"),
-        (Method::GET, "jsonp_send", "POST"),
-        (Method::POST, "websocket", "GET"),
-    ] {
-        let answer = Answer::to(app.http.request(method, session.url(transport))).await;
-        assert_eq!((answer.status, answer.header("allow")), (405, allow), "{transport}");
-    }
     let handshake = Answer::to(app.http.get(session.url("websocket"))).await;
     handshake.problem(426, "handshake_due");
 }
