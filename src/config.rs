@@ -181,6 +181,7 @@ impl ServeArgs {
             max_hot: self.max_hot,
             // A quarter of the connections: searching for what is rare takes long, and must not keep reports waiting.
             lists: (self.database.db_connections as usize / 4).max(1),
+            row_waits: (self.database.db_connections as usize / 4).max(1),
             event_retention_days: self.event_retention_days,
             holds: service::wait::Settings {
                 max_held,

@@ -108,10 +108,14 @@ fn pool_of(settings: &Settings) -> PgPoolOptions {
 }
 
 /// A 2xx means committed, also where the server's default is to answer before the disk has it; stronger settings stay. The
-/// server itself ends what nobody waits for any more. And no query here is worth compiling.
+/// server itself ends what nobody waits for any more. No query here is worth compiling, and each finds few rows by an index:
+/// a plan that was made while a table was small (a new installation, a new month of the log) is kept when it has grown, and
+/// must not be one that reads all of it for each batch.
 async fn prepare_session(connection: &mut sqlx::PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         "select set_config('statement_timeout', '6s', false) as statement_timeout, set_config('jit', 'off', false) as jit,
+                set_config('enable_seqscan', 'off', false) as seqscan, set_config('enable_hashjoin', 'off', false) as hashjoin,
+                set_config('enable_mergejoin', 'off', false) as mergejoin,
                 set_config('synchronous_commit',
                            case when current_setting('synchronous_commit') in ('off', 'local') then 'on'
                                 else current_setting('synchronous_commit') end, false) as synchronous_commit"

@@ -83,9 +83,7 @@ impl Feed {
 
     async fn read_again(&self, ids: &[OrderId]) -> Result<(), DbError> {
         for chunk in ids.chunks(CHUNK) {
-            for order in orders::find_all(&self.pool, chunk).await? {
-                self.hub.publish(&order);
-            }
+            self.hub.publish_all(&orders::find_all(&self.pool, chunk).await?.orders);
             self.rereads.increment(chunk.len() as u64);
         }
         Ok(())

@@ -52,7 +52,8 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
     let row = sqlx::query!(
         r#"with since as (select $1::text::pg_snapshot as snapshot),
                 -- Those yet to come, and those that were running: two halves, each a look into the index. Order and limit
-                -- keep the planner to it, which would else expect a third of the table.
+                -- keep the planner to it, which would else expect a third of the table; so does the offset, which would
+                -- else join with all of it.
                 later as (
                     select order_id, version, accepted from order_events
                     where xid >= (select pg_snapshot_xmax(snapshot) from since)
@@ -61,7 +62,9 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
                     order by xid limit $2),
                 running as (
                     select e.order_id, e.version, e.accepted
-                    from since, pg_snapshot_xip(snapshot) as xip join order_events e on e.xid = xip),
+                    from since cross join pg_snapshot_xip(snapshot) as xip
+                         cross join lateral (
+                             select order_id, version, accepted from order_events where xid = xip.xip offset 0) as e),
                 changed as (
                     select order_id, max(version) as version from (table later union all table running) as event
                     where accepted group by order_id)

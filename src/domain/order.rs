@@ -217,6 +217,11 @@ impl Order {
         }
     }
 
+    /// The name that its merchant gave it: there is no other order of that name.
+    pub fn name(&self) -> (MerchantId, &OutTradeNo) {
+        (self.merchant_id, &self.out_trade_no)
+    }
+
     /// Its time was up before it began.
     pub fn is_overdue_from_the_start(&self) -> bool {
         self.expires_at <= self.created_at

@@ -6,6 +6,7 @@ mod client;
 mod database;
 mod exchange;
 mod gate;
+mod held;
 pub mod merchant;
 mod metrics;
 mod place;
