@@ -1,5 +1,6 @@
 //! The client of the load: HTTP/1.1 over a raw connection, so that it costs little beside what it measures.
 
+use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
@@ -55,12 +56,13 @@ pub fn get(path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
     for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
+        let _ = write!(text, "{name}: {value}\r\n");
     }
     if let Some(body) = body {
-        text += &format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
+        let length = body.len();
+        let _ = write!(
+            text,
+            "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
     } else {
         text += "\r\n";

@@ -39,7 +39,7 @@ pub struct Plan {
 pub const FULL: Plan = Plan {
     rounds: 5,
     poll_seconds: 2,
-    write_seconds: 3,
+    write_seconds: 2,
     held: 10_000,
     report_rate: 2_000.0,
     sizes: &[1_000, 10_000, 100_000, 1_000_000],

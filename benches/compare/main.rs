@@ -180,7 +180,7 @@ async fn compare(wanted: &Wanted) -> anyhow::Result<()> {
                 ..Measured::default()
             }
         });
-        measured.family = (*name).to_owned();
+        (*name).clone_into(&mut measured.family);
         measured.seconds = start.elapsed().as_secs_f64();
         lab.say(&format!("   {:.0} s", measured.seconds));
         report.replace(measured);

@@ -1,6 +1,10 @@
 //! payquery as it is shipped: authentication, rate limits, metrics and logs at work; the quotas so high that nothing is refused.
 
+use std::fmt::Write as _;
+use std::io::{Read as _, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use payquery::domain::client_secret::{ClientSecret, IssuingKey};
@@ -64,9 +68,9 @@ impl Payquery {
             .args(launch.flags)
             .env("DATABASE_URL", lab.cluster.url(launch.database));
         let log = lab.directory.join("payquery.log");
-        Ok(Self {
-            server: Server::start("payquery", launch.cores, address, &log, &command)?,
-        })
+        let server = Server::start("payquery", launch.cores, address, &log, &command)?;
+        wait_until_ready(address)?;
+        Ok(Self { server })
     }
 
     /// With one worker on the server's processor.
@@ -112,6 +116,29 @@ impl Payquery {
 }
 
 const WARMERS: usize = 32;
+/// Under valgrind all is slow.
+const READY_LIMIT: Duration = Duration::from_mins(1);
+
+/// It takes connections a little before it answers them.
+fn wait_until_ready(address: SocketAddr) -> anyhow::Result<()> {
+    let deadline = Instant::now() + READY_LIMIT;
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    loop {
+        let answer = ask();
+        if matches!(&answer, Ok(answer) if answer.starts_with("HTTP/1.1 200")) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "payquery does not get ready: {answer:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
 
 impl Order {
     fn path(&self) -> String {
@@ -214,8 +241,9 @@ impl Shop {
             let mut lines = String::new();
             for order in chunk {
                 let (id, secret, merchant) = (order.id, &order.secret, self.merchant);
-                lines += &format!(
-                    "{id}\t{merchant}\t{id}\t1000\tCNY\t{secret}\t{fingerprint}\tpending\tf\t1\t0\t{now}\t{now}\t{expires_at}\n"
+                let _ = writeln!(
+                    lines,
+                    "{id}\t{merchant}\t{id}\t1000\tCNY\t{secret}\t{fingerprint}\tpending\tf\t1\t0\t{now}\t{now}\t{expires_at}"
                 );
             }
             copy.send(lines.into_bytes()).await?;

@@ -119,7 +119,7 @@ pub fn wrk(lab: &Lab, server: &Server, path: &str, headers: &[(String, String)],
         .arg(format!("http://{}{path}", server.address))
         .output()
         .context("wrk is not installed")?;
-    let used = server.processor_time() - before;
+    let used = server.processor_time().saturating_sub(before);
     let said = String::from_utf8_lossy(&output.stdout);
     let line = said.lines().find_map(|line| line.strip_prefix("wrk "));
     let Some(line) = line.filter(|_| output.status.success()) else {

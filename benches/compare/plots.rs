@@ -14,6 +14,7 @@ const STYLE: &str = "
   text { font: 13px system-ui, sans-serif; fill: #24292f; }
   .title { font-size: 15px; font-weight: 600; }
   .small { font-size: 11px; }
+  .inside { fill: #ffffff; font-weight: 600; }
   .page { fill: #ffffff; }
   .axis { stroke: #8c959f; stroke-width: 1; }
   .grid { stroke: #d0d7de; stroke-width: 1; }
@@ -99,13 +100,19 @@ fn ratios(rows: &[&Row]) -> Option<String> {
         );
         content += &line("spread", (x(share[0]), y + 12.0), (x(share[2]), y + 12.0));
         let value = format!("{} ×", number(Spread::of(&row.values()).median()));
-        content += &text(
-            (x(share[2].max(share[1])) + 6.0).min(right),
-            y + 16.0,
-            "small",
-            "start",
-            &value,
-        );
+        let end = x(share[2].max(share[1]));
+        content += &if end + 50.0 < WIDTH {
+            text(end + 6.0, y + 16.0, "small", "start", &value)
+        } else {
+            let beyond = if share[1] > farthest { " →" } else { "" };
+            text(
+                right - 8.0,
+                y + 16.0,
+                "small inside",
+                "end",
+                &format!("{value}{beyond}"),
+            )
+        };
     }
     content += &line("axis", (left, top), (left, bottom));
     content += &line("limit", (x(1.0), top - 6.0), (x(1.0), bottom));
@@ -202,7 +209,7 @@ fn growth(rows: &[&Row]) -> Option<String> {
             .iter()
             .filter_map(|row| Some((row, row.what.strip_prefix(&start)?)));
         rows.filter_map(|(row, rest)| {
-            let size: f64 = rest.strip_suffix(" orders")?.parse().ok()?;
+            let size: f64 = rest.strip_suffix(" orders")?.replace(',', "").parse().ok()?;
             Some((size, Spread::of(&row.values()).median()))
         })
         .collect()

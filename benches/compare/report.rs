@@ -1,5 +1,6 @@
 //! The table: for the terminal and for the documents; and the results as JSON.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -56,14 +57,12 @@ impl Report {
         for row in self.families.iter().flat_map(|family| &family.rows) {
             let _ = writeln!(text, "{}", line_of(row));
         }
-        let notes = self
-            .families
-            .iter()
-            .flat_map(|family| &family.rows)
-            .filter(|row| !row.note.is_empty());
         text.push('\n');
-        for row in notes {
-            let _ = writeln!(text, "- *{}* ({}): {}.", row.what, row.peer, row.note);
+        let mut told = HashSet::new();
+        for row in self.families.iter().flat_map(|family| &family.rows) {
+            if !row.note.is_empty() && told.insert(&row.note) {
+                let _ = writeln!(text, "- *{}*: {}.", row.what, row.note);
+            }
         }
         for family in &self.families {
             if let Some(failure) = &family.failure {
@@ -121,7 +120,7 @@ fn unit_of(row: &Row) -> String {
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 1000.0 {
-        let digits = format!("{:.0}", size);
+        let digits = format!("{size:.0}");
         let mut text = String::new();
         for (at, digit) in digits.chars().enumerate() {
             if at > 0 && (digits.len() - at) % 3 == 0 {

@@ -59,7 +59,7 @@ impl Spread {
 
     pub fn median(&self) -> f64 {
         let middle = self.0.len() / 2;
-        if self.0.len() % 2 == 0 && middle > 0 {
+        if self.0.len().is_multiple_of(2) && middle > 0 {
             f64::midpoint(self.0[middle - 1], self.0[middle])
         } else {
             self.quantile(0.5)

@@ -7,6 +7,7 @@ use crate::holds::{Holder, Holds};
 use crate::lab::Lab;
 use crate::ours::{Payquery, Shop};
 use crate::peers;
+use crate::report::number;
 use crate::result::{Curve, Measured, Reach, Row, Spread, milliseconds};
 
 use super::held::{start_nchan_channel, start_ours};
@@ -27,7 +28,7 @@ pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
     for holder in &holders {
         holder.prepare().await?;
     }
-    let name = format!("{} held on one order: from the report to", lab.plan.held);
+    let name = format!("{} held on one order: from the report to", number(lab.plan.held as f64));
     let mut p99 = Row::ratio(
         &format!("{name} 99 % of the answers"),
         "nchan, publish",

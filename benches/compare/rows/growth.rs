@@ -10,12 +10,13 @@ use crate::holds::{Holder, Holds};
 use crate::lab::Lab;
 use crate::machine::Cores;
 use crate::ours::{Launch, Order, Payquery, Shop};
+use crate::report::number;
 use crate::result::{Measured, Reach, Row};
 
 /// Orders that are asked for, and as many others that change: spread evenly over all, as many whatever else lies there.
 const ASKED: usize = 500;
 const POLLERS: usize = 32;
-const POLL_TIME: Duration = Duration::from_millis(1000);
+const POLL_TIME: Duration = Duration::from_secs(1);
 
 /// One size: a payquery of its own, on a database of its own.
 struct Size {
@@ -75,8 +76,8 @@ fn rows_of(sizes: &[usize], rounds: &[Vec<Costs>]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (kind, cost, reach) in kinds {
         for (which, size) in sizes.iter().enumerate().skip(1) {
-            let what = format!("processor time for a {kind}, with {size} orders");
-            let mut row = Row::ratio(&what, &format!("itself with {}", sizes[0]), "µs", reach);
+            let what = format!("processor time for a {kind}, with {} orders", number(*size as f64));
+            let mut row = Row::ratio(&what, &format!("itself with {}", number(sizes[0] as f64)), "µs", reach);
             for round in rounds {
                 row.add(cost(&round[which]), cost(&round[0]));
             }
@@ -114,7 +115,7 @@ async fn fill(lab: &Lab, count: usize) -> anyhow::Result<Size> {
     lab.say(&format!(
         "growth: {count} orders written in {:.1} s, asked for once in {:.1} s",
         stocked.as_secs_f64(),
-        (begun.elapsed() - stocked).as_secs_f64()
+        begun.elapsed().saturating_sub(stocked).as_secs_f64()
     ));
     let step = count / ASKED;
     let (mut changing, mut others) = (Vec::new(), Vec::new());
@@ -167,7 +168,7 @@ async fn poll(payquery: &Payquery, orders: &[Order]) -> anyhow::Result<f64> {
         anyhow::Ok(done)
     });
     let done: u32 = try_join_all(pollers).await?.into_iter().sum();
-    let used = payquery.server.processor_time() - before;
+    let used = payquery.server.processor_time().saturating_sub(before);
     Ok(used.as_secs_f64() * 1e6 / f64::from(done))
 }
 
@@ -193,6 +194,6 @@ async fn wake_up(holder: &Holder, payquery: &Payquery, count: usize) -> anyhow::
         });
     try_join_all(reporting).await?;
     holds.gather(waiting).await?;
-    let used = payquery.server.processor_time() - before;
+    let used = payquery.server.processor_time().saturating_sub(before);
     Ok(used.as_secs_f64() * 1e6 / count as f64)
 }

@@ -11,6 +11,7 @@ use crate::holds::{Holder, Holds, change_each};
 use crate::lab::Lab;
 use crate::ours::{Order, Payquery, Shop};
 use crate::peers::{self, Nginx};
+use crate::report::number;
 use crate::result::{Curve, JudgedBy, Measured, Reach, Row, Spread, milliseconds};
 
 const DATABASE: &str = "held";
@@ -30,7 +31,10 @@ pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
     let shop = Shop::open(lab, DATABASE).await?;
     drop(Payquery::start_alone(lab, DATABASE)?); // makes the issuing key
     let orders = shop.stock(lab, lab.plan.held).await?;
-    let held = format!("memory for a held request ({} held, an order each)", lab.plan.held);
+    let held = format!(
+        "memory for a held request ({} held, an order each)",
+        number(lab.plan.held as f64)
+    );
     let mut against_nchan = Row::ratio(&held, "nchan, long-poll", "kB", Reach::AtMost(1.2));
     let mut against_bare = Row::ratio(&held, "bare actix-web", "kB", None);
     let (mut ours_times, mut nchan_times, mut commits) = (Vec::new(), Vec::new(), Vec::new());
@@ -88,7 +92,7 @@ fn wake_rows(lab: &Lab, ours: &[Vec<Duration>], nchan: &[Vec<Duration>], commit:
     [("half of them", 0.5), ("99 % of them", 0.99)].map(|(name, share)| {
         let what = format!(
             "{} held, an order each, each reported once: {name} are woken within",
-            lab.plan.held
+            number(lab.plan.held as f64)
         );
         let mut row = Row::ratio(&what, "nchan, publish (not durable)", "ms", None);
         row.judged_by = JudgedBy::Difference;

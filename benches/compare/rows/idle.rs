@@ -26,7 +26,7 @@ pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
     for _ in 0..lab.plan.rounds {
         let (before, start) = (ours.server.processor_time(), Instant::now());
         tokio::time::sleep(Duration::from_secs(lab.plan.idle_seconds.into()) / lab.plan.rounds as u32).await;
-        let used = ours.server.processor_time() - before;
+        let used = ours.server.processor_time().saturating_sub(before);
         processor
             .ours
             .push(100.0 * used.as_secs_f64() / start.elapsed().as_secs_f64());

@@ -66,7 +66,7 @@ async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
                 "writes {}/{}: {name}: {rate:.0}/s",
                 round + 1,
                 lab.plan.rounds
-            ))
+            ));
         };
         let reported = report_all(&ours, &shop, &orders, &mut versions, time).await?;
         say("payquery, reports", reported);
