@@ -176,7 +176,7 @@ async fn compare(wanted: &Wanted) -> anyhow::Result<()> {
         let mut measured = measured.unwrap_or_else(|error| {
             lab.say(&format!("{name} cannot be measured: {error:#}"));
             Measured {
-                failure: Some(format!("{error:#}")),
+                failure: format!("{error:#}").lines().next().map(str::to_owned),
                 ..Measured::default()
             }
         });

@@ -11,7 +11,7 @@ use crate::lab::Lab;
 use crate::machine::Cores;
 use crate::ours::{Launch, Order, Payquery, Shop};
 use crate::report::number;
-use crate::result::{Measured, Reach, Row};
+use crate::result::{Measured, Reach, Row, Spread};
 
 /// Orders that are asked for, and as many others that change: spread evenly over all, as many whatever else lies there.
 const ASKED: usize = 500;
@@ -96,18 +96,15 @@ fn rows_of(sizes: &[usize], rounds: &[Vec<Costs>]) -> Vec<Row> {
 async fn fill(lab: &Lab, count: usize) -> anyhow::Result<Size> {
     let shop = Shop::open(lab, &format!("growth_{count}")).await?;
     let room = format!("--max-hot={}", count * 2);
-    let start = |cores: &str, workers: u32| {
-        let launch = Launch {
-            database: &shop.database,
-            cores,
-            workers,
-            flags: &[&room],
-            under: &[],
-        };
-        Payquery::start(lab, &launch)
+    let launch = Launch {
+        database: &shop.database,
+        cores: &lab.cores.both,
+        workers: 1,
+        flags: &[&room],
+        under: &[],
     };
     let begun = Instant::now();
-    let payquery = start(&lab.cores.both, 2)?;
+    let payquery = Payquery::start(lab, &launch)?;
     let all = shop.stock(lab, count).await?;
     let stocked = begun.elapsed();
     payquery.warm(&all).await?;
@@ -147,10 +144,14 @@ async fn measure(size: &Size) -> anyhow::Result<Costs> {
     let Holder::Ours { payquery, orders, .. } = &size.changing else {
         unreachable!("it was made so")
     };
+    let mut wake_ups = Vec::new();
+    for _ in 0..3 {
+        wake_ups.push(wake_up(&size.changing, payquery, orders.len()).await?);
+    }
     Ok(Costs {
         poll: poll(payquery, &size.asked).await?,
         poll_of_any: poll(payquery, &size.others).await?,
-        wake_up: wake_up(&size.changing, payquery, orders.len()).await?,
+        wake_up: Spread::of(&wake_ups).median(),
     })
 }
 
