@@ -16,7 +16,9 @@ pub fn is_unchanged(headers: &HeaderMap, version: Version) -> bool {
 
 /// The wait that a request for a status asks for; None when the request is none.
 pub fn seconds_to_wait(query: &str, headers: &HeaderMap) -> Option<u32> {
-    Question::read(query, headers, 55).ok().map(|(question, _)| question.wait)
+    Question::read(query, headers, 55)
+        .ok()
+        .map(|(question, _)| question.wait)
 }
 
 /// A rate limit.

@@ -84,7 +84,7 @@ pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
     }
     let before = lab.cluster.statements(DATABASE).await?;
     let start = Instant::now();
-    let loads = in_turn(lab, &asked)?;
+    let loads = in_turn(lab, &asked).await?;
     let polls: f64 = loads
         .iter()
         .flat_map(|round| [round[0].0.requests, round[0].1.requests])
@@ -112,7 +112,7 @@ async fn asked_twice<'a>(server: &'a Server, name: &'static str, path: &str) -> 
 }
 
 /// Each server's load of 304s and of 200s, round by round; who goes first changes.
-fn in_turn(lab: &Lab, asked: &[Asked<'_>]) -> anyhow::Result<Vec<Vec<(Load, Load)>>> {
+async fn in_turn(lab: &Lab, asked: &[Asked<'_>]) -> anyhow::Result<Vec<Vec<(Load, Load)>>> {
     let mut rounds = Vec::new();
     for round in 0..lab.plan.rounds {
         let mut loads: Vec<Option<(Load, Load)>> = vec![None; asked.len()];
@@ -136,6 +136,7 @@ fn in_turn(lab: &Lab, asked: &[Asked<'_>]) -> anyhow::Result<Vec<Vec<(Load, Load
                 full.per_second
             ));
             loads[which] = Some((unchanged, full));
+            tokio::task::yield_now().await; // a Ctrl-C is heard between two loads
         }
         rounds.push(loads.into_iter().flatten().collect());
     }

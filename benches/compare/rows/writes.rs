@@ -75,6 +75,7 @@ async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
         for (row, script) in &mut rows {
             let rate = lab.cluster.pgbench(PEER, script, lab.plan.write_seconds)?;
             say(&row.peer, rate);
+            tokio::task::yield_now().await; // a Ctrl-C is heard between two loads
             row.add(if row.what == reports { reported } else { created }, rate);
         }
     }
