@@ -32,6 +32,7 @@ is_there() {
     cc) if [[ $(uname) == Darwin ]]; then xcode-select -p; else command -v cc; fi ;;
     postgres) scripts/postgres-bindir.sh ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;; # where Debian has it, which is on root's PATH only
+    nchan) [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so || -e /usr/lib64/nginx/modules/ngx_nchan_module.so ]] ;;
     venv) python3 -c 'import ensurepip, venv' ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
@@ -56,6 +57,8 @@ install_with_apt() {
       cc) packages+=(gcc libc6-dev) ;; # ring compiles C, and rustc links with it
       postgres) packages+=(postgresql) ;;
       venv) packages+=(python3-venv) ;;
+      nchan) packages+=(libnginx-mod-nchan) ;; # a module of nginx
+      taskset | setpriv) packages+=(util-linux) ;;
       *) packages+=("$need") ;;
     esac
   done

@@ -4,6 +4,8 @@
 //! status code a failure has.
 
 mod auth;
+#[doc(hidden)]
+pub mod bench_support;
 mod body;
 mod client_address;
 mod conditional;
