@@ -258,7 +258,8 @@ impl TryFrom<OrderRow> for Order {
             currency: Currency::parse(&row.currency).map_err(|error| unreadable("currency", error))?,
             description: row.description.map(read_free_text).transpose()?,
             metadata: row.metadata.map(read_metadata).transpose()?,
-            client_secret: ClientSecret::from_stored(row.client_secret),
+            client_secret: ClientSecret::from_stored(&row.client_secret)
+                .map_err(|error| unreadable("client_secret", error))?,
             status: read_status(&row.status)?,
             reason: row.reason.map(read_free_text).transpose()?,
             late: row.late,

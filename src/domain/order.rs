@@ -240,7 +240,7 @@ impl Order {
             metadata: None,
             expiry: Expiry::After(60),
         };
-        let secret = ClientSecret::from_stored("pqs_sample".into());
+        let secret = ClientSecret::from_stored(&format!("pqs_{}", "s".repeat(43))).expect("long enough");
         Self::create(OrderId::generate(), MerchantId(Uuid::now_v7()), secret, new)
     }
 }

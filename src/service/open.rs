@@ -79,5 +79,5 @@ impl Service {
 }
 
 fn is_outdated(hot: &HotOrder, shown: Option<Version>) -> bool {
-    shown.is_some_and(|shown| shown > hot.snapshot().version)
+    shown.is_some_and(|shown| shown > hot.version())
 }
