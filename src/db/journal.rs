@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::DbError;
@@ -73,7 +75,7 @@ pub async fn create(
         &columns.event_id,
         &columns.kind as _,
         &columns.source as _,
-        &columns.data,
+        &columns.data as _,
     )
     .fetch_all(executor)
     .await?;
@@ -131,7 +133,7 @@ pub async fn apply(executor: impl PgExecutor<'_>, changes: &[&Change]) -> Result
         &columns.kind as _,
         &columns.from_status as _,
         &columns.source as _,
-        &columns.data,
+        &columns.data as _,
     )
     .fetch_all(executor)
     .await?;
@@ -146,7 +148,7 @@ struct CreationColumns<'a> {
     amount: Vec<i64>,
     currency: Vec<&'a str>,
     description: Vec<Option<&'a str>>,
-    metadata: Vec<Option<serde_json::Value>>,
+    metadata: Vec<Option<Json<&'a Metadata>>>,
     client_secret: Vec<&'a str>,
     fingerprint: Vec<&'a [u8]>,
     status: Vec<&'a str>,
@@ -156,7 +158,7 @@ struct CreationColumns<'a> {
     event_id: Vec<Uuid>,
     kind: Vec<&'a str>,
     source: Vec<&'a str>,
-    data: Vec<serde_json::Value>,
+    data: Vec<Json<&'a Value>>,
 }
 
 impl<'a> CreationColumns<'a> {
@@ -176,9 +178,7 @@ impl<'a> CreationColumns<'a> {
             description: orders()
                 .map(|order| order.description.as_ref().map(|text| text.as_str()))
                 .collect(),
-            metadata: orders()
-                .map(|order| order.metadata.as_ref().map(Metadata::to_value))
-                .collect(),
+            metadata: orders().map(|order| order.metadata.as_ref().map(Json)).collect(),
             client_secret: orders().map(|order| order.client_secret.expose()).collect(),
             fingerprint: creations.iter().map(|creation| &creation.fingerprint[..]).collect(),
             status: orders().map(|order| order.status.as_str()).collect(),
@@ -188,7 +188,7 @@ impl<'a> CreationColumns<'a> {
             event_id: events().map(|event| event.id).collect(),
             kind: events().map(|event| event.kind.as_str()).collect(),
             source: events().map(|event| event.source.as_str()).collect(),
-            data: events().map(|event| event.data.clone()).collect(),
+            data: events().map(|event| Json(&event.data)).collect(),
         }
     }
 }
@@ -208,7 +208,7 @@ struct ChangeColumns<'a> {
     kind: Vec<&'a str>,
     from_status: Vec<Option<&'a str>>,
     source: Vec<&'a str>,
-    data: Vec<serde_json::Value>,
+    data: Vec<Json<&'a Value>>,
 }
 
 impl<'a> ChangeColumns<'a> {
@@ -233,7 +233,7 @@ impl<'a> ChangeColumns<'a> {
             kind: events().map(|event| event.kind.as_str()).collect(),
             from_status: events().map(|event| event.from.map(|status| status.as_str())).collect(),
             source: events().map(|event| event.source.as_str()).collect(),
-            data: events().map(|event| event.data.clone()).collect(),
+            data: events().map(|event| Json(&event.data)).collect(),
         }
     }
 }

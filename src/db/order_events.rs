@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{DbError, orders};
@@ -43,7 +44,7 @@ pub async fn append(executor: impl PgExecutor<'_>, events: &[&OrderEvent]) -> Re
             .iter()
             .map(|event| event.at.into())
             .collect::<Vec<DateTime<Utc>>>(),
-        &events.iter().map(|event| event.data.clone()).collect::<Vec<_>>(),
+        &events.iter().map(|event| Json(&event.data)).collect::<Vec<_>>() as _,
     )
     .execute(executor)
     .await?;
