@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use crate::http::{CorsOrigins, Rate};
 use crate::telemetry::LogFormat;
-use crate::{db, http, service};
+use crate::{db, http, push, service};
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -145,6 +145,14 @@ pub struct ServeArgs {
     #[arg(long, env = "PAYQUERY_DRAIN_DELAY_MS", value_name = "MILLISECONDS", help_heading = "Polls and held requests", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=60_000))]
     pub drain_delay_ms: u64,
 
+    /// Silence on a stream after which something is sent, or the client asked whether it is still there, in seconds
+    #[arg(long, env = "PAYQUERY_HEARTBEAT", value_name = "SECONDS", help_heading = "Streams", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub heartbeat: u64,
+
+    /// Longest time that a stream of events (SSE) lasts, in seconds; its client then comes again. Shortened by up to a fifth
+    #[arg(long, env = "PAYQUERY_STREAM_LIFETIME", value_name = "SECONDS", help_heading = "Streams", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub stream_lifetime: u64,
+
     /// Polls per second of one order from one client address; a 304 counts half; 0 is no limit
     #[arg(long, env = "PAYQUERY_POLL_RATE", value_name = "PER SECOND", help_heading = "Rate limits", default_value = "5", value_parser = parse_rate)]
     pub poll_rate: f64,
@@ -201,6 +209,13 @@ impl ServeArgs {
             trusted_proxies: self.trusted_proxies.clone(),
             cors_origins: self.cors_origins.clone(),
             processors: processors(),
+        }
+    }
+
+    pub fn stream_settings(&self) -> push::Settings {
+        push::Settings {
+            heartbeat: Duration::from_secs(self.heartbeat),
+            lifetime: Duration::from_secs(self.stream_lifetime),
         }
     }
 

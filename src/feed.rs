@@ -16,10 +16,10 @@ use metrics::{Counter, counter};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::db::feed::{Changes, Cursor, read_changes, read_cursor};
+use crate::db::feed::{Change, Changes, Cursor, read_changes, read_cursor};
 use crate::db::{DbError, Pool, orders};
 use crate::domain::order::OrderId;
-use crate::hub::Hub;
+use crate::hub::{Hub, Snapshot};
 
 /// The longest that a change of another replica stays unseen while the database is well, doorbell or not.
 const TICK: Duration = Duration::from_millis(200);
@@ -64,9 +64,13 @@ impl Feed {
             None => Changes::TooMany,
         };
         let cursor = match changes {
-            Changes::Orders(orders, cursor) => {
-                let lacking = orders.into_iter().filter(|(id, version)| self.hub.lacks(*id, *version));
-                self.read_again(&lacking.map(|(id, _)| id).collect::<Vec<_>>()).await?;
+            Changes::Orders(changes, cursor) => {
+                let lacking = changes
+                    .iter()
+                    .filter(|change| self.hub.lacks(change.order_id, change.version));
+                self.read_again(&lacking.map(|change| change.order_id).collect::<Vec<_>>())
+                    .await?;
+                self.tell_followers(&changes).await?;
                 cursor
             }
             Changes::TooMany => {
@@ -74,10 +78,32 @@ impl Feed {
                 let cursor = read_cursor(&self.pool).await?;
                 self.resyncs.increment(1);
                 self.read_again(&self.hub.ids()).await?;
+                self.hub.tell_followers_that_they_missed();
                 cursor
             }
         };
         self.cursor = Some(cursor);
+        Ok(())
+    }
+
+    /// Tells those who follow a merchant: from the hub where it has the order, else from the database.
+    async fn tell_followers(&self, changes: &[Change]) -> Result<(), DbError> {
+        if !self.hub.has_followers() {
+            return Ok(());
+        }
+        let mut cold = Vec::new();
+        for change in changes.iter().filter(|change| self.hub.is_followed(change.merchant_id)) {
+            match self.hub.peek(change.order_id) {
+                Some(hot) => self.hub.tell_followers(hot.merchant_id, hot.id, &hot.snapshot()),
+                None => cold.push(change.order_id),
+            }
+        }
+        for chunk in cold.chunks(CHUNK) {
+            for order in orders::find_all(&self.pool, chunk).await?.orders {
+                let snapshot = Arc::new(Snapshot::changed(&order));
+                self.hub.tell_followers(order.merchant_id, order.id, &snapshot);
+            }
+        }
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! `routes` has every URL on one screen; there is one file for each resource; `error` is the only place that knows which
 //! status code a failure has.
 
+mod accept;
 mod auth;
 #[doc(hidden)]
 pub mod bench_support;
@@ -15,6 +16,7 @@ mod events;
 mod fields;
 #[cfg(test)]
 mod fuzz;
+mod gate;
 mod lane;
 mod limits;
 mod list;
@@ -30,6 +32,7 @@ pub mod routes;
 mod scope;
 mod status;
 mod statuses;
+mod streams;
 mod wire;
 
 use std::sync::Arc;

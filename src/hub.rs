@@ -8,9 +8,11 @@
 //! - Locks are held for a look-up or an insertion, never across an await.
 
 mod clock;
+mod followers;
 mod hot_order;
 mod snapshot;
 
+pub use followers::{Follower, Missed};
 pub use hot_order::{HotOrder, Waiter};
 pub use snapshot::Snapshot;
 
@@ -27,6 +29,7 @@ use tokio::sync::watch;
 use crate::db::DbError;
 use crate::domain::order::{Order, OrderId, Version};
 use clock::Clock;
+use followers::Followers;
 
 /// What a first look at an order came to: the order, nothing there, or a database that did not answer.
 pub type Loaded = Result<Option<Arc<HotOrder>>, Arc<DbError>>;
@@ -36,6 +39,7 @@ pub type Loaded = Result<Option<Arc<HotOrder>>, Arc<DbError>>;
 pub struct Hub {
     shards: Box<[Mutex<Clock<Slot>>]>,
     hasher: RandomState,
+    followers: Followers,
     /// Where reads from the database run: a reader that hangs up does not end a read that others wait for.
     runtime: Handle,
     hits: Counter,
@@ -66,6 +70,7 @@ impl Hub {
         Arc::new(Self {
             shards: (0..SHARDS).map(|_| Mutex::new(Clock::new(shard_capacity))).collect(),
             hasher: RandomState::new(),
+            followers: Followers::default(),
             runtime: Handle::current(),
             hits: counter!("payquery_hub_hits_total"),
             misses: counter!("payquery_hub_misses_total"),
@@ -86,9 +91,17 @@ impl Hub {
         }
     }
 
+    /// The same without counting as asked for.
+    pub fn peek(&self, id: OrderId) -> Option<Arc<HotOrder>> {
+        match self.shard(id).lock().get_mut(&id) {
+            Some(Slot::Hot(hot)) => Some(Arc::clone(hot)),
+            _ => None,
+        }
+    }
+
     /// Whether the order is hot.
     pub fn has(&self, id: OrderId) -> bool {
-        matches!(self.shard(id).lock().get_mut(&id), Some(Slot::Hot(_)))
+        self.peek(id).is_some()
     }
 
     /// The order, hot or read by `load`. However many ask at once, it is read once.

@@ -1,7 +1,7 @@
 //! payquery: has my payment gone through?
 //!
 //! A library with a thin binary (`main.rs`), so that tests drive the real thing. Modules import downwards only, in this
-//! order: `startup`, `cli`, `database`, then `telemetry`, `config`, `private_postgres`, then `http`, `service`, `feed`,
+//! order: `startup`, `cli`, `database`, then `telemetry`, `config`, `private_postgres`, then `http`, `push`, `service`, `feed`,
 //! `hub`, `db`, `domain`. `docs/architecture.md` says what each is for.
 
 pub mod cli;
@@ -13,6 +13,7 @@ pub mod feed;
 pub mod http;
 pub mod hub;
 pub mod private_postgres;
+pub mod push;
 pub mod service;
 pub mod startup;
 pub mod telemetry;

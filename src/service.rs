@@ -6,6 +6,7 @@
 pub mod authenticate;
 pub mod create;
 pub mod expire;
+pub mod follow;
 pub mod housekeeping;
 pub mod open;
 mod queue;

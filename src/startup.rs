@@ -22,6 +22,7 @@ use crate::config::ServeArgs;
 use crate::database::Database;
 use crate::feed;
 use crate::http::{Door, HEAD_LIMIT, IDLE_LIMIT, Lane, Replay, RequestScope, routes};
+use crate::push::{Gate, Streams};
 use crate::service::{Service, housekeeping};
 use crate::telemetry::Metrics;
 use file_limit::FileBudget;
@@ -57,7 +58,7 @@ impl Application {
             .await
             .context("cannot read the issuing key; run `payquery migrate`")?;
         let metrics = Metrics::new();
-        let (service, feed, door) = metrics.record(|| {
+        let (service, mut feed, door, streams) = metrics.record(|| {
             let service = Arc::new(Service::new(
                 pool.clone(),
                 chore_pool.clone(),
@@ -66,8 +67,14 @@ impl Application {
             ));
             let door = Arc::new(Door::new(Arc::clone(&service), args.http_settings(), metrics.handle()));
             let feed = service.feed();
-            (service, feed, door)
+            let gate = Arc::clone(&door) as Arc<dyn Gate>;
+            let streams = Streams::new(gate, &service, args.stream_settings());
+            (service, feed, door, Arc::new(streams))
         });
+        // From before the door opens, so that whoever follows from the first moment on misses nothing.
+        if let Err(error) = feed.step().await {
+            tracing::warn!(%error, "the feed cannot read yet");
+        }
         let stop_chores = CancellationToken::new();
         let chores = housekeeping::start(&service, &stop_chores);
         chores.reopen();
@@ -82,7 +89,7 @@ impl Application {
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
         chores.close();
         let address = listener.local_addr()?;
-        let server = build_server(args, door, listener, budget.connections)?;
+        let server = build_server(args, (door, streams), listener, budget.connections)?;
         let drain_limit = args.drain_spread() + Duration::from_secs(1);
         Ok(Self {
             address,
@@ -140,7 +147,7 @@ async fn drain(service: &Service, handle: &ServerHandle, limit: Duration) {
 
 fn build_server(
     args: &ServeArgs,
-    door: Arc<Door>,
+    (door, streams): (Arc<Door>, Arc<Streams>),
     listener: TcpListener,
     connections: usize,
 ) -> anyhow::Result<Server> {
@@ -153,7 +160,7 @@ fn build_server(
     let server = server.listen("payquery", listener, move || Lane {
         door: Arc::clone(&door),
         closing: closing.clone(),
-        web: web_service(&door, &closing),
+        web: web_service(&door, &streams, &closing),
     })?;
     Ok(server.run())
 }
@@ -161,10 +168,12 @@ fn build_server(
 /// actix-web, for all that is no plain poll.
 fn web_service(
     door: &Arc<Door>,
+    streams: &Arc<Streams>,
     closing: &GracefulShutdownSignal,
 ) -> impl ServiceFactory<(Replay, Protocol, Option<SocketAddr>), Config = (), Response = (), InitError = ()> + use<> {
     let app = App::new()
         .app_data(web::Data::from(Arc::clone(door)))
+        .app_data(web::Data::from(Arc::clone(streams)))
         .wrap(RequestScope(Arc::clone(door)))
         .configure(routes::configure);
     let app = app

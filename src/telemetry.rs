@@ -113,7 +113,15 @@ fn describe() {
     describe_counter!("payquery_hub_hits_total", "Requests whose order was in memory");
     describe_counter!("payquery_hub_misses_total", "Reads of an order that was not in memory");
     describe_gauge!("payquery_hub_orders", "Orders in memory");
-    describe_gauge!("payquery_held_requests", "Requests held now");
+    describe_gauge!(
+        "payquery_held_requests",
+        "Places taken now: held requests, and orders that streams follow"
+    );
+    describe_gauge!("payquery_streams", "Streams open now, by transport");
+    describe_counter!(
+        "payquery_stream_documents_total",
+        "Documents sent over streams, by transport"
+    );
     describe_gauge!("payquery_limiter_keys", "Rate limiter keys in memory, by policy");
     describe_gauge!(
         "payquery_feed_lag_seconds",

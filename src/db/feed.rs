@@ -12,7 +12,7 @@ use sqlx::postgres::PgListener;
 use tokio::time::timeout;
 
 use super::DbError;
-use crate::domain::order::{OrderId, Version};
+use crate::domain::order::{MerchantId, OrderId, Version};
 
 /// How far the feed has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,10 +30,19 @@ impl Cursor {
 /// What was committed since a cursor.
 #[derive(Debug)]
 pub enum Changes {
-    /// Each order that changed, with its highest version among the changes.
-    Orders(Vec<(OrderId, Version)>, Cursor),
+    /// The orders that changed.
+    Orders(Vec<Change>, Cursor),
     /// More than [`MAX_EVENTS`]: cheaper to look at what is in memory than at what happened.
     TooMany,
+}
+
+/// An order that changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Change {
+    pub order_id: OrderId,
+    pub merchant_id: MerchantId,
+    /// The highest among the changes.
+    pub version: Version,
 }
 
 /// The most events in one reading.
@@ -55,22 +64,25 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
                 -- keep the planner to it, which would else expect a third of the table; so does the offset, which would
                 -- else join with all of it.
                 later as (
-                    select order_id, version, accepted from order_events
+                    select order_id, merchant_id, version, accepted from order_events
                     where xid >= (select pg_snapshot_xmax(snapshot) from since)
                       -- After a restore by pg_dump old rows have ids that this server has not given out yet.
                       and xid < pg_snapshot_xmax(pg_current_snapshot())
                     order by xid limit $2),
                 running as (
-                    select e.order_id, e.version, e.accepted
+                    select e.order_id, e.merchant_id, e.version, e.accepted
                     from since cross join pg_snapshot_xip(snapshot) as xip
                          cross join lateral (
-                             select order_id, version, accepted from order_events where xid = xip.xip offset 0) as e),
+                             select order_id, merchant_id, version, accepted from order_events
+                             where xid = xip.xip offset 0) as e),
                 changed as (
-                    select order_id, max(version) as version from (table later union all table running) as event
-                    where accepted group by order_id)
+                    select order_id, merchant_id, max(version) as version
+                    from (table later union all table running) as event
+                    where accepted group by order_id, merchant_id)
            select pg_current_snapshot()::text as "snapshot!",
                   (select count(*) from later) as "later!",
                   coalesce((select array_agg(order_id order by order_id) from changed), '{}') as "order_ids!",
+                  coalesce((select array_agg(merchant_id order by order_id) from changed), '{}') as "merchant_ids!",
                   coalesce((select array_agg(version order by order_id) from changed), '{}') as "versions!""#,
         cursor.0,
         MAX_EVENTS,
@@ -81,9 +93,13 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
     if row.later == MAX_EVENTS || now.is_behind(cursor) {
         return Ok(Changes::TooMany);
     }
-    let versions = row.versions.into_iter().map(Version);
-    let orders = row.order_ids.into_iter().map(OrderId).zip(versions).collect();
-    Ok(Changes::Orders(orders, now))
+    let ids = row.order_ids.into_iter().zip(row.merchant_ids);
+    let changes = ids.zip(row.versions).map(|((order, merchant), version)| Change {
+        order_id: OrderId(order),
+        merchant_id: MerchantId(merchant),
+        version: Version(version),
+    });
+    Ok(Changes::Orders(changes.collect(), now))
 }
 
 /// The channel on which replicas tell each other that there is something to read.

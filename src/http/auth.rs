@@ -52,7 +52,7 @@ const MISSING_KEY: ApiError = ApiError::Unauthorized {
 pub(super) const MISSING_CREDENTIALS: ApiError = ApiError::Unauthorized {
     reason: "send the order's client secret or the API key: Authorization: Bearer …",
 };
-const WRONG_KEY: ApiError = ApiError::Unauthorized {
+pub(super) const WRONG_KEY: ApiError = ApiError::Unauthorized {
     reason: "this API key does not open; it is unknown, mistyped or revoked",
 };
 const WRONG_SCHEME: ApiError = ApiError::Unauthorized {
@@ -117,7 +117,7 @@ impl Door {
         network_of(client_address(request.peer_addr(), request.headers(), trusted))
     }
 
-    async fn authenticate(&self, client: IpAddr, token: &str) -> Result<ActiveKey, ApiError> {
+    pub(super) async fn authenticate(&self, client: IpAddr, token: &str) -> Result<ActiveKey, ApiError> {
         let Ok(key) = ApiKey::parse(token) else {
             let error = if token.starts_with(client_secret::PREFIX) {
                 NOT_A_KEY

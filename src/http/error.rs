@@ -1,5 +1,7 @@
 //! The one API error: what went wrong, as RFC 9457 problem details. The only place that knows which status code a failure has.
 
+mod causes;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,12 +11,9 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 
 use super::limits::Refusal;
-use super::wire::EXPIRES_AT_RANGE;
 use crate::db::DbError;
 use crate::domain::decision::Rejection;
-use crate::domain::order::{OrderId, Version};
-use crate::service::create::CreateError;
-use crate::service::update::UpdateError;
+use crate::domain::order::OrderId;
 
 /// Everything that can be answered other than with success.
 #[derive(Debug)]
@@ -56,6 +55,16 @@ pub enum ApiError {
     /// A page's preflight asked for what pages may not do.
     PreflightRefused {
         reason: String,
+    },
+    /// A WebSocket handshake (RFC 6455 §4.2) is due, and this is none.
+    HandshakeDue,
+    /// A page of an origin that is not allowed opens a socket.
+    OriginRefused,
+    /// A stream found no place to wait in.
+    NoPlace,
+    /// A connection follows as many orders as it may.
+    TooManySubscriptions {
+        most: usize,
     },
     Database(Arc<DbError>),
     Stopping,
@@ -103,7 +112,9 @@ const TEMPORARY_REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-prob
 pub(super) const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Seconds after which a client may try again when the database was away.
-const RETRY_AFTER_OUTAGE: &str = "2";
+const RETRY_AFTER_OUTAGE: u64 = 2;
+/// The same when all places to wait in are taken.
+const RETRY_AFTER_CROWD: u64 = 10;
 
 impl ApiError {
     pub fn invalid(field: impl Into<String>, reason: impl fmt::Display) -> Self {
@@ -164,6 +175,26 @@ impl ApiError {
                 "cors_refused",
                 "The page's request is not allowed",
             ),
+            Self::HandshakeDue => (
+                StatusCode::UPGRADE_REQUIRED,
+                "handshake_due",
+                "A WebSocket handshake is due here",
+            ),
+            Self::OriginRefused => (
+                StatusCode::FORBIDDEN,
+                "origin_refused",
+                "Pages of this origin may not ask here",
+            ),
+            Self::NoPlace => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_place",
+                "There is no place to wait in",
+            ),
+            Self::TooManySubscriptions { .. } => (
+                StatusCode::BAD_REQUEST,
+                "too_many_subscriptions",
+                "This connection follows as many orders as it may",
+            ),
             Self::Database(error) => match **error {
                 DbError::Unavailable(_) => (
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -217,6 +248,15 @@ impl ApiError {
                 }
                 DbError::Refused(_) | DbError::Unreadable(_) => "the logs say more under the request_id".into(),
             },
+            Self::HandshakeDue => "connect by WebSocket, version 13: ws:// or wss://".into(),
+            Self::OriginRefused => "PAYQUERY_CORS_ORIGINS names the origins whose pages may ask".into(),
+            Self::NoPlace => {
+                "as many requests and streams are held as may be; the document is told, its changes are not: ask again"
+                    .into()
+            }
+            Self::TooManySubscriptions { most } => {
+                format!("one connection may follow {most} orders; unsubscribe from some, or open another connection")
+            }
             Self::Behind => "this process has not yet read what others committed; another one will answer".into(),
             Self::Stopping => "this process is about to stop; another one will answer".into(),
         }
@@ -262,6 +302,17 @@ impl ApiError {
         }
     }
 
+    /// Seconds after which it may be tried again.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::QuotaExceeded(refusal) => Some(refusal.retry_after),
+            Self::Stopping | Self::Behind => Some(1),
+            Self::NoPlace => Some(RETRY_AFTER_CROWD),
+            Self::Database(error) if matches!(**error, DbError::Unavailable(_)) => Some(RETRY_AFTER_OUTAGE),
+            _ => None,
+        }
+    }
+
     /// What the client is not told but the logs are.
     pub fn cause(&self) -> Option<&DbError> {
         match self {
@@ -294,59 +345,20 @@ impl ResponseError for ApiError {
                 response.insert_header((header::ALLOW, *allow));
             }
             Self::QuotaExceeded(refusal) => {
-                response.insert_header((header::RETRY_AFTER, HeaderValue::from(refusal.retry_after)));
                 response.insert_header(("ratelimit-policy", refusal.policy.clone()));
                 response.insert_header(("ratelimit", refusal.limit.clone()));
             }
-            Self::Stopping | Self::Behind => {
-                response.insert_header((header::RETRY_AFTER, "1"));
-            }
-            Self::Database(error) if matches!(**error, DbError::Unavailable(_)) => {
-                response.insert_header((header::RETRY_AFTER, RETRY_AFTER_OUTAGE));
+            Self::HandshakeDue => {
+                response.insert_header((header::UPGRADE, "websocket"));
+                response.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
+                // What asked for an upgrade, whichever, is at its end: nobody knows what the client sends next.
+                response.force_close();
             }
             _ => {}
         }
+        if let Some(seconds) = self.retry_after() {
+            response.insert_header((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
         response.finish()
-    }
-}
-
-impl From<DbError> for ApiError {
-    fn from(error: DbError) -> Self {
-        Self::Database(Arc::new(error))
-    }
-}
-
-impl From<Arc<DbError>> for ApiError {
-    fn from(error: Arc<DbError>) -> Self {
-        Self::Database(error)
-    }
-}
-
-impl From<CreateError> for ApiError {
-    fn from(error: CreateError) -> Self {
-        match error {
-            CreateError::OutTradeNoTaken { id } => Self::OutTradeNoTaken { id },
-            CreateError::KeyReused => Self::KeyReused,
-            CreateError::ExpiryPassed => Self::invalid("expires_at", EXPIRES_AT_RANGE),
-            CreateError::Interrupted => Self::Stopping,
-            CreateError::Database(error) => error.into(),
-        }
-    }
-}
-
-impl From<UpdateError> for ApiError {
-    fn from(error: UpdateError) -> Self {
-        match error {
-            UpdateError::NotFound => Self::OrderNotFound,
-            UpdateError::VersionMismatch {
-                current: Version(current),
-            } => Self::PreconditionFailed {
-                reason: format!("the order stands at version {current}; read it and decide anew"),
-            },
-            UpdateError::Rejected(rejection) => Self::Rejected(rejection),
-            UpdateError::Contended => Self::Contended,
-            UpdateError::Interrupted => Self::Stopping,
-            UpdateError::Database(error) => error.into(),
-        }
     }
 }

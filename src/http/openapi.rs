@@ -10,7 +10,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{Modify, OpenApi, ToResponse};
 
 use super::error::Problem;
-use super::{events, operations, orders, report, status, statuses};
+use super::{events, operations, orders, report, status, statuses, streams};
 
 /// The description.
 #[derive(Debug, OpenApi)]
@@ -18,7 +18,7 @@ use super::{events, operations, orders, report, status, statuses};
     info(
         title = "payquery",
         description = "Has my payment gone through? A merchant's backend creates orders and reports their status; \
-            the payer's screen asks by polling or long-polling.\n\nAmounts are whole minor units. Times are RFC 3339, UTC, with \
+            the payer's screen asks by polling or long-polling, or is told over a stream of events or a WebSocket.\n\nAmounts are whole minor units. Times are RFC 3339, UTC, with \
             milliseconds. Errors are RFC 9457 problem documents with a stable `code`.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
@@ -28,14 +28,14 @@ use super::{events, operations, orders, report, status, statuses};
         (name = "operator", description = "For probes and monitoring")
     ),
     paths(
-        status::get_status,
+        status::get_status, streams::open_socket, streams::open_echo,
         orders::create, orders::list, orders::get_by_id, orders::get_by_out_trade_no,
         report::by_id, report::by_out_trade_no,
         statuses::get_statuses, events::list_events,
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
     components(schemas(UntilParameter, Seconds), responses(
-        BadRequest, Unauthorized, NotFound, Rejected, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, UnsupportedMediaType, TooManyRequests, Unavailable
+        BadRequest, Unauthorized, NotFound, Rejected, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
     )),
     modifiers(&Credentials, &OneWordPerReport, &Everywhere)
 )]
@@ -118,6 +118,19 @@ problem_response!(
     "The body took too long",
     "the body did not arrive within 15 s",
     "The body did not arrive within 15 s"
+);
+problem_response!(
+    OriginRefused,
+    403,
+    "urn:payquery:problem:origin_refused",
+    "origin_refused",
+    "Pages of this origin may not ask here",
+    "PAYQUERY_CORS_ORIGINS names the origins whose pages may ask",
+    "A web page of an origin that is not allowed opens a socket"
+);
+problem_response!(
+    HandshakeDue, 426, "urn:payquery:problem:handshake_due", "handshake_due", "A WebSocket handshake is due here", "connect by WebSocket, version 13: ws:// or wss://",
+    "The request is no WebSocket handshake", "Upgrade": String = "websocket"
 );
 problem_response!(
     InternalError,

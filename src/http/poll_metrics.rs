@@ -27,9 +27,11 @@ pub enum PollOutcome {
     Invalid,
     /// 5xx.
     Failed,
+    /// A stream of events was opened instead.
+    Streamed,
 }
 
-const OUTCOMES: [(PollOutcome, &str); 10] = [
+const OUTCOMES: [(PollOutcome, &str); 11] = [
     (PollOutcome::Full, "full"),
     (PollOutcome::NotModified, "not_modified"),
     (PollOutcome::Woken, "woken"),
@@ -40,6 +42,7 @@ const OUTCOMES: [(PollOutcome, &str); 10] = [
     (PollOutcome::Denied, "denied"),
     (PollOutcome::Invalid, "invalid"),
     (PollOutcome::Failed, "failed"),
+    (PollOutcome::Streamed, "streamed"),
 ];
 
 /// See the module's head.

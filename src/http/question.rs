@@ -16,6 +16,8 @@ pub(super) struct Question {
     /// The wait came as `Prefer: wait`, which wants to hear that it was honoured.
     pub(super) preferred: bool,
     pub(super) since_version: Option<Version>,
+    /// `Last-Event-ID`, or `last_event_id` where a client cannot set header fields: what a stream of events goes on from.
+    pub(super) last_event_id: Option<Version>,
     pub(super) until_final: bool,
     /// `If-None-Match`.
     pub(super) known: KnownVersions,
@@ -30,11 +32,23 @@ impl Question {
         max_wait: u32,
     ) -> Result<(Self, Option<Cow<'a, str>>), ApiError> {
         let (mut wait, mut since_version, mut until, mut client_secret) = (None, None, None, None);
+        let mut last_event_id = None;
         if !query.is_empty() {
             for (name, value) in form_urlencoded::parse(query.as_bytes()) {
                 match &*name {
                     "wait" => set_once(&mut wait, "wait", read_wait(&value)?)?,
-                    "since_version" => set_once(&mut since_version, "since_version", read_version(&value)?)?,
+                    "since_version" => set_once(
+                        &mut since_version,
+                        "since_version",
+                        read_version("since_version", &value)?,
+                    )?,
+                    "last_event_id" => {
+                        set_once(
+                            &mut last_event_id,
+                            "last_event_id",
+                            read_version("last_event_id", &value)?,
+                        )?;
+                    }
                     "until" => set_once(&mut until, "until", read_until(&value)?)?,
                     "client_secret" => set_once(&mut client_secret, "client_secret", value)?,
                     _ => {}
@@ -50,6 +64,8 @@ impl Question {
             wait: wait.or(preference).unwrap_or(0).min(max_wait),
             preferred: preference.is_some(),
             since_version,
+            // The header field is newer: an EventSource comes back to the same URL, and sends the last id that it saw.
+            last_event_id: header_event_id(fields).or(last_event_id),
             until_final: until.is_some(),
             known: KnownVersions::read(fields),
         };
@@ -58,7 +74,7 @@ impl Question {
 
     /// The highest version that the client has shown.
     pub(super) fn shown(&self) -> Option<Version> {
-        self.since_version.max(self.known.highest())
+        self.since_version.max(self.known.highest()).max(self.last_event_id)
     }
 }
 
@@ -78,15 +94,19 @@ fn read_wait(text: &str) -> Result<u32, ApiError> {
     })
 }
 
-fn read_version(text: &str) -> Result<Version, ApiError> {
+fn read_version(name: &str, text: &str) -> Result<Version, ApiError> {
+    parse_version(text)
+        .ok_or_else(|| ApiError::invalid(name, "must be the version of a status document, a whole number"))
+}
+
+fn parse_version(text: &str) -> Option<Version> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let version = digits.then(|| text.parse().ok()).flatten();
-    version.map(Version).ok_or_else(|| {
-        ApiError::invalid(
-            "since_version",
-            "must be the version of a status document, a whole number",
-        )
-    })
+    digits.then(|| text.parse().ok()).flatten().map(Version)
+}
+
+/// What we never sent as an id proves nothing, and is passed over.
+fn header_event_id(fields: &(impl Fields + ?Sized)) -> Option<Version> {
+    parse_version(std::str::from_utf8(fields.first("last-event-id")?).ok()?)
 }
 
 fn read_until(text: &str) -> Result<(), ApiError> {

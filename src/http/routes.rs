@@ -6,12 +6,14 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::ApiError;
-use super::{Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses};
+use super::{Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses, streams};
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
 
 pub const STATUS: &str = "/v1/orders/{id}/status";
 const STATUS_ALLOW: &str = "GET, HEAD, PUT";
+pub const SOCKET: &str = "/v1/ws";
+pub const ECHO: &str = "/v1/echo";
 pub const HEALTHZ: &str = "/healthz";
 pub const READYZ: &str = "/readyz";
 pub const METRICS: &str = "/metrics";
@@ -52,6 +54,8 @@ pub fn table() -> Vec<Route> {
         route("/v1/orders/{id}/events", "GET, HEAD", |r| {
             readable(r, events::list_events)
         }),
+        route(SOCKET, "GET", |r| r.route(web::get().to(streams::open_socket))),
+        route(ECHO, "GET", |r| r.route(web::get().to(streams::open_echo))),
         route(HEALTHZ, "GET, HEAD", |r| readable(r, operations::get_health)),
         route(READYZ, "GET, HEAD", |r| readable(r, operations::get_readiness)),
         route(METRICS, "GET, HEAD", |r| readable(r, operations::get_metrics)),

@@ -26,8 +26,15 @@ use super::routes::{self, STATUS, UNMATCHED};
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a report by id is counted and logged as: it shares its path with the polls, and nothing else.
 const REPORT: &str = "PUT /v1/orders/{id}/status";
-/// Routes that are asked for every few seconds by machines: they get no line in the log when all is well.
-const QUIET: [&str; 4] = [STATUS, routes::HEALTHZ, routes::READYZ, routes::METRICS];
+/// Routes that are asked for every few seconds, or by every payer: they get no line in the log when all is well.
+const QUIET: [&str; 6] = [
+    STATUS,
+    routes::SOCKET,
+    routes::ECHO,
+    routes::HEALTHZ,
+    routes::READYZ,
+    routes::METRICS,
+];
 
 /// The middleware; see the module's head.
 #[derive(Debug, Clone)]

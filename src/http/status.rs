@@ -6,13 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Door;
+use super::accept::prefers_events;
 use super::auth::{MISSING_CREDENTIALS, Opened, Opener, bearer_token};
 use super::client_address::{client_address, network_of};
 use super::conditional::NoneMatch;
@@ -23,6 +24,7 @@ use super::poll_metrics::PollOutcome;
 use super::question::Question;
 use crate::domain::order::OrderId;
 use crate::hub::{HotOrder, Snapshot};
+use crate::push::{Streams, sse};
 use crate::service::now;
 use crate::service::wait::{Ending, Until};
 
@@ -40,23 +42,29 @@ const CACHE_CONTROL: &[u8] = b"private, no-cache";
     description = "Polling: send the last ETag as If-None-Match and stop when `final` is true.\n\n\
         Long-polling: add `wait` (or `Prefer: wait`). The request is held if it proves that it is current: If-None-Match names \
         the version, or `since_version` equals it, or `until=final` is asked of an order that isn't. Everything else, and every \
-        final order, is answered at once. When the time is up: 304 if If-None-Match matches, else 200 with the unchanged document.",
+        final order, is answered at once. When the time is up: 304 if If-None-Match matches, else 200 with the unchanged document.\n\n\
+        Server-sent events: with `Accept: text/event-stream` the answer is a stream, the document first, then each change with \
+        the version as its id, until the order is final. `Last-Event-ID` resumes; whoever has the final version gets 204.",
     security(("client_secret" = []), ("client_secret_in_query" = []), ("api_key" = [])),
     params(
         ("id" = String, Path, description = "The order's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid),
         ("wait" = Option<super::openapi::Seconds>, Query, description = "Seconds to be held at most, 0–55; more counts as 55. Shortened by up to a sixteenth at random"),
         ("since_version" = Option<i64>, Query, description = "The version last seen: held while the order stands at it, for clients whose HTTP stack meddles with 304", minimum = 0),
         ("until" = Option<super::openapi::UntilParameter>, Query, description = "Held until the order is final"),
+        ("last_event_id" = Option<i64>, Query, description = "For a stream whose client cannot set Last-Event-ID: the version last seen", minimum = 0),
+        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event, sent by EventSource when it comes back: the version last seen", example = "1"),
         ("If-None-Match" = Option<String>, Header, description = "The last ETag, or a list; compared weakly. `*` proves nothing and is answered at once", example = "\"1\""),
         ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240), answered with Preference-Applied", example = "wait=25"),
     ),
     responses(
-        (status = 200, description = "The status document", body = crate::domain::document::StatusDocument<'_>,
+        (status = 200, description = "The status document, or a stream of events of which each has it as its data",
+            content((crate::domain::document::StatusDocument<'_> = "application/json"), (String = "text/event-stream")),
             headers(("ETag" = String, description = "The version, in quotes"),
                 ("X-Poll-Interval" = u32, description = "Seconds until the next poll, set by the server; absent once the order is final"),
                 ("RateLimit" = String, description = "What is left of the quota"),
                 ("RateLimit-Policy" = String, description = "The quota"),
                 ("Preference-Applied" = String, description = "The wait that Prefer asked for, clamped"))),
+        (status = 204, description = "To a stream's client that has the final version: EventSource then stops coming back"),
         (status = 304, description = "Nothing new; same headers, no body"),
         (status = 400, response = super::openapi::BadRequest),
         (status = 401, response = super::openapi::Unauthorized),
@@ -65,13 +73,20 @@ const CACHE_CONTROL: &[u8] = b"private, no-cache";
         (status = 503, response = super::openapi::Unavailable),
     )
 )]
-pub async fn get_status(request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
+pub async fn get_status(
+    request: HttpRequest,
+    door: web::Data<Door>,
+    streams: web::Data<Streams>,
+) -> Result<HttpResponse, ApiError> {
     let head = Head {
         id: request.match_info().get("id").unwrap_or_default(),
         query: request.query_string(),
         fields: request.headers(),
         peer: request.peer_addr(),
     };
+    if request.method() == Method::GET && prefers_events(request.headers()) {
+        return stream_status(&door, &streams, &head).await;
+    }
     let opening = door.open_status(&head).await?;
     let answer = door.settle(opening).await;
     let mut response = HttpResponse::with_body(answer.code(), answer.body()).map_into_boxed_body();
@@ -79,6 +94,26 @@ pub async fn get_status(request: HttpRequest, door: web::Data<Door>) -> Result<H
         let value = HeaderValue::from_bytes(value).expect("we write header values only");
         response.headers_mut().insert(name.clone(), value);
     });
+    Ok(response)
+}
+
+/// The same as a stream of events.
+async fn stream_status(
+    door: &Door,
+    streams: &Arc<Streams>,
+    head: &Head<'_, HeaderMap>,
+) -> Result<HttpResponse, ApiError> {
+    let Opening { hot, question, charge } = door.counted(door.try_open(head, |_, _| Cost::Full).await)?;
+    door.polls.count(PollOutcome::Streamed);
+    let mut response = sse::answer(streams, &hot, question.last_event_id.or(question.since_version));
+    let (name, value) = sse::cache_control();
+    response.headers_mut().insert(name, value);
+    let mut field = |name: &HeaderName, value: &[u8]| {
+        let value = HeaderValue::from_bytes(value).expect("we write header values only");
+        response.headers_mut().insert(name.clone(), value);
+    };
+    field(&header::VARY, door.settings.cors_origins.vary());
+    door.write_charge(charge, field);
     Ok(response)
 }
 
@@ -102,7 +137,7 @@ pub(super) struct Opening {
 
 /// Whose quota was charged, and what is left of it.
 #[derive(Debug, Clone, Copy)]
-enum Charge {
+pub(super) enum Charge {
     Payer(Allowance),
     Merchant(Allowance),
 }
@@ -122,7 +157,11 @@ pub(super) struct StatusAnswer {
 impl Door {
     /// Lets a question in, or says why not. Waits for nothing if the order is hot and the client is not ahead of us.
     pub(super) async fn open_status<F: Fields + ?Sized>(&self, head: &Head<'_, F>) -> Result<Opening, ApiError> {
-        let opening = self.try_open(head).await;
+        self.counted(self.try_open(head, cost_of).await)
+    }
+
+    /// Counts what was not let in.
+    fn counted(&self, opening: Result<Opening, ApiError>) -> Result<Opening, ApiError> {
         if let Err(error) = &opening {
             self.polls.count(match error {
                 ApiError::QuotaExceeded(_) => PollOutcome::Limited,
@@ -134,7 +173,11 @@ impl Door {
         opening
     }
 
-    async fn try_open<F: Fields + ?Sized>(&self, head: &Head<'_, F>) -> Result<Opening, ApiError> {
+    async fn try_open<F: Fields + ?Sized>(
+        &self,
+        head: &Head<'_, F>,
+        cost_of: impl Fn(&Question, &Snapshot) -> Cost,
+    ) -> Result<Opening, ApiError> {
         let id = OrderId::parse(head.id).map_err(|error| ApiError::invalid("id", error))?;
         let (question, secret) = Question::read(head.query, head.fields, self.settings.max_wait)?;
         let client = client_address(head.peer, head.fields, &self.settings.trusted_proxies);
@@ -148,13 +191,20 @@ impl Door {
     }
 
     /// A payer's quota is its own for each order; a merchant's polls count with all else that its key does.
-    fn charge(&self, opener: Opener, id: OrderId, client: IpAddr, cost: Cost) -> Result<Charge, ApiError> {
+    pub(super) fn charge(&self, opener: Opener, id: OrderId, client: IpAddr, cost: Cost) -> Result<Charge, ApiError> {
         match opener {
             Opener::Payer => self.poll_limiter.check((id, client), cost).map(Charge::Payer),
             Opener::Merchant(key_id) => self.merchant_limiter.check(key_id, cost).map(Charge::Merchant),
             Opener::Charged(allowance) => Ok(Charge::Merchant(allowance)),
         }
         .map_err(ApiError::QuotaExceeded)
+    }
+
+    fn write_charge(&self, charge: Charge, field: impl FnMut(&HeaderName, &[u8])) {
+        match charge {
+            Charge::Payer(allowance) => self.poll_limiter.write(allowance, field),
+            Charge::Merchant(allowance) => self.merchant_limiter.write(allowance, field),
+        }
     }
 
     /// Answers a question: at once, or when what it waits for has come or its time is up.
@@ -261,10 +311,7 @@ impl StatusAnswer {
         if let Some(seconds) = self.applied_wait {
             field(&PREFERENCE_APPLIED, format!("wait={seconds}").as_bytes());
         }
-        match self.charge {
-            Charge::Payer(allowance) => door.poll_limiter.write(allowance, field),
-            Charge::Merchant(allowance) => door.merchant_limiter.write(allowance, field),
-        }
+        door.write_charge(self.charge, field);
     }
 }
 
@@ -283,6 +330,7 @@ mod tests {
             wait,
             preferred: false,
             since_version: since.map(Version),
+            last_event_id: None,
             until_final,
             known: KnownVersions::Absent,
         };

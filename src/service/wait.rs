@@ -1,4 +1,4 @@
-//! Waiting for an order to move on: the held request, whatever transport holds it.
+//! Waiting for an order to move on: the held request, and the one account of all who wait, whatever transport holds them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::order::Version;
 use crate::hub::{HotOrder, Snapshot};
 
-/// Bounds of the held requests of this process.
+/// Bounds of those who wait in this process: held requests, and orders that streams follow.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub max_held: usize,
@@ -22,7 +22,7 @@ pub struct Settings {
     pub drain_spread: Duration,
 }
 
-/// The account of held requests.
+/// The account of held requests and of streams: each of them has one place in it for as long as it lasts.
 #[derive(Debug)]
 pub struct Holds {
     settings: Settings,
@@ -79,7 +79,7 @@ impl Holds {
         })
     }
 
-    /// How many requests are held now.
+    /// How many places are taken now.
     pub fn held(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
@@ -106,7 +106,8 @@ impl Holds {
         self.drain.cancel();
     }
 
-    fn is_draining(&self) -> bool {
+    /// The process is stopping: nothing is held any more.
+    pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
@@ -118,12 +119,12 @@ impl Holds {
         if self.is_draining() {
             return (Ending::Drained, hot.snapshot());
         }
-        let Some(_place) = self.take_place(hot) else {
+        let Some(_place) = self.take_place_for(hot) else {
             return (Ending::Degraded, hot.snapshot());
         };
         let mut waiter = hot.register();
         let deadline = tokio::time::sleep_until(Instant::now() + shortened(wait));
-        let drained = self.drained();
+        let drained = Arc::clone(self).drained();
         tokio::pin!(deadline, drained);
         loop {
             let snapshot = waiter.read();
@@ -138,7 +139,7 @@ impl Holds {
         }
     }
 
-    /// Ends when no request is held (any more).
+    /// Ends when no place is taken (any more).
     pub async fn emptied(&self) {
         loop {
             let emptied = self.emptied.notified();
@@ -151,12 +152,18 @@ impl Holds {
         }
     }
 
-    async fn drained(&self) {
+    /// Ends at a moment of its own within [`Settings::drain_spread`] after the process was told to stop. Whoever waits must go
+    /// then, politely. To be called once for each stream, and kept: each call draws another moment.
+    pub async fn drained(self: Arc<Self>) {
         self.drain.cancelled().await;
         tokio::time::sleep(self.settings.drain_spread.mul_f64(fastrand::f64())).await;
     }
 
-    fn take_place(self: &Arc<Self>, hot: &Arc<HotOrder>) -> Option<Place> {
+    /// A place for one that waits on no single order; None when all are taken, or the process is stopping.
+    pub fn take_place(self: &Arc<Self>) -> Option<Place> {
+        if self.is_draining() {
+            return None;
+        }
         let room = self.settings.max_held;
         self.held
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
@@ -164,13 +171,20 @@ impl Holds {
             })
             .ok()?;
         self.gauge.increment(1);
+        Some(Place {
+            holds: Arc::clone(self),
+            hot: None,
+        })
+    }
+
+    /// A place for one that waits on that order; it keeps the order hot. None when all of the process's places are taken, or
+    /// all of the order's.
+    pub fn take_place_for(self: &Arc<Self>, hot: &Arc<HotOrder>) -> Option<Place> {
+        let mut place = self.take_place()?;
         if hot.take_place(self.settings.max_held_per_order) {
-            return Some(Place {
-                holds: Arc::clone(self),
-                hot: Arc::clone(hot),
-            });
+            place.hot = Some(Arc::clone(hot));
+            return Some(place);
         }
-        self.free_place();
         None
     }
 
@@ -182,16 +196,18 @@ impl Holds {
     }
 }
 
-/// One held request's place in the account, given back when it goes.
+/// A place in the account, given back when it goes.
 #[derive(Debug)]
-struct Place {
+pub struct Place {
     holds: Arc<Holds>,
-    hot: Arc<HotOrder>,
+    hot: Option<Arc<HotOrder>>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.hot.free_place();
+        if let Some(hot) = &self.hot {
+            hot.free_place();
+        }
         self.holds.free_place();
     }
 }

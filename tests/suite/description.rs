@@ -161,6 +161,20 @@ async fn real_answers_have_the_described_form() {
     }
 }
 
+/// What takes handshakes, and credentials only after them.
+const SOCKETS: [&str; 2] = ["/v1/ws", "/v1/echo"];
+
+#[tokio::test]
+async fn what_is_no_handshake_gets_a_described_answer_where_one_is_due() {
+    let app = App::spawn().await;
+    let root = description(&app).await;
+    for path in SOCKETS {
+        let refused = app.get(path).await;
+        refused.problem(426, "handshake_due");
+        fits(&root, path, "GET", &refused);
+    }
+}
+
 #[tokio::test]
 async fn refusals_before_the_route_is_reached_are_described_for_each_route() {
     let app = App::builder()
@@ -173,7 +187,7 @@ async fn refusals_before_the_route_is_reached_are_described_for_each_route() {
     let mut is_spent = false;
     for route in payquery::http::routes::table()
         .iter()
-        .filter(|route| route.path.starts_with("/v1/"))
+        .filter(|route| route.path.starts_with("/v1/") && !SOCKETS.contains(&route.path))
     {
         let path = route.path.replace("{id}", &id).replace("{no}", "A-1");
         for method in route.allow.split(", ").filter(|method| *method != "HEAD") {

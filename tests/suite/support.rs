@@ -4,6 +4,7 @@
 mod app;
 mod client;
 mod database;
+mod events;
 mod exchange;
 mod gate;
 mod held;
@@ -13,10 +14,12 @@ mod place;
 mod process;
 mod raw;
 pub mod schema;
+pub mod socket;
 
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
 pub use database::TestDatabase;
+pub use events::Piece;
 pub use gate::Gate;
 pub use place::{Place, is_running, postmaster};
 pub use process::Process;
