@@ -6,7 +6,7 @@
 mod doorbell;
 mod trust;
 
-pub use doorbell::{Doorbell, listen, ring_out};
+pub use doorbell::{Doorbell, Line, listen, ring_out};
 pub use trust::{FeedHealth, Trust};
 
 use std::sync::Arc;

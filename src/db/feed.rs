@@ -105,13 +105,20 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
 /// The channel on which replicas tell each other that there is something to read.
 pub const CHANNEL: &str = "payquery_events";
 
-/// Rings the doorbell of every replica. Carries nothing, and is never part of a transaction that writes: a commit with a
-/// notification waits for all others of its kind.
-pub async fn ring(executor: impl PgExecutor<'_>) -> Result<(), DbError> {
-    sqlx::query!("select pg_notify($1, '') as rung", CHANNEL)
-        .fetch_one(executor)
-        .await?;
-    Ok(())
+/// The server's process that serves a session: whoever rings can be told by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backend(pub u32);
+
+/// Rings the doorbell of every replica; says by which session. Carries nothing, and is never part of a transaction that
+/// writes: a commit with a notification waits for all others of its kind.
+pub async fn ring(executor: impl PgExecutor<'_>) -> Result<Backend, DbError> {
+    let row = sqlx::query!(
+        r#"select pg_notify($1, '') as rung, pg_backend_pid() as "backend!""#,
+        CHANNEL
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(Backend(row.backend.cast_unsigned()))
 }
 
 /// A session of its own that hears the doorbell. What it misses, the feed's tick finds.
@@ -138,11 +145,11 @@ impl Listener {
             .unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
-    /// Ends when the bell rang, or when the line was found in order after a silence. An error means that the line is dead:
-    /// connect anew, and catch up.
-    pub async fn hear(&mut self) -> Result<(), DbError> {
+    /// Ends when the bell rang, and says by which session; or, without one, when the line was found in order after a silence.
+    /// An error means that the line is dead: connect anew, and catch up.
+    pub async fn hear(&mut self) -> Result<Option<Backend>, DbError> {
         match timeout(HEARTBEAT, self.0.try_recv()).await {
-            Ok(Ok(Some(_))) => Ok(()),
+            Ok(Ok(Some(ring))) => Ok(Some(Backend(ring.process_id()))),
             Ok(Ok(None)) => Err(DbError::Unavailable(sqlx::Error::WorkerCrashed)),
             Ok(Err(error)) => Err(error.into()),
             Err(_silence) => {
@@ -150,7 +157,7 @@ impl Listener {
                 timeout(HEARTBEAT_TIMEOUT, beat)
                     .await
                     .map_err(|_| DbError::Unavailable(sqlx::Error::PoolTimedOut))??;
-                Ok(())
+                Ok(None)
             }
         }
     }
