@@ -127,7 +127,7 @@ pub struct ServeArgs {
     )]
     pub max_held_per_order: usize,
 
-    /// Orders kept in memory (about 3 KB each); the ones that nobody asks for go first
+    /// Orders kept in memory (about 1.5 KB each); the ones that nobody asks for go first
     #[arg(
         long,
         env = "PAYQUERY_MAX_HOT",

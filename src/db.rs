@@ -13,8 +13,9 @@ pub mod order_events;
 pub mod orders;
 
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::Connection as _;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -64,6 +65,7 @@ impl From<sqlx::Error> for DbError {
             _ => false,
         };
         if passing {
+            distrust_connections();
             Self::Unavailable(error)
         } else {
             Self::Refused(error)
@@ -85,6 +87,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that has been idle for longer is checked before it is used: its server may have gone meanwhile.
 const TRUSTED_WHILE_IDLE: Duration = Duration::from_secs(1);
+/// When a connection of this process was last found broken. Then the others that were in use before probably are, too.
+static LAST_BREAK: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Has every connection checked before it is used again.
+fn distrust_connections() {
+    *LAST_BREAK.lock() = Some(Instant::now());
+}
+
+fn is_trusted(idle_for: Duration) -> bool {
+    let broke_since_its_use = LAST_BREAK.lock().is_some_and(|at| at.elapsed() <= idle_for);
+    idle_for <= TRUSTED_WHILE_IDLE && !broke_since_its_use
+}
+
+impl DbError {
+    /// The database took longer than anybody waits.
+    pub fn no_answer() -> Self {
+        distrust_connections();
+        Self::Unavailable(sqlx::Error::PoolTimedOut)
+    }
+}
 
 /// Opens a pool. Connects once, so that a wrong URL is found at the start.
 pub async fn connect(settings: &Settings) -> Result<Pool, DbError> {
@@ -112,7 +134,7 @@ fn pool_of(settings: &Settings) -> PgPoolOptions {
         .test_before_acquire(false)
         .before_acquire(|connection, usage| {
             Box::pin(async move {
-                if usage.idle_for > TRUSTED_WHILE_IDLE {
+                if !is_trusted(usage.idle_for) {
                     connection.ping().await?;
                 }
                 Ok(true)

@@ -127,7 +127,7 @@ impl Feed {
             }
             self.health.step_begins();
             let outcome = timeout(STEP_TIMEOUT, self.step()).await;
-            match outcome.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut))) {
+            match outcome.unwrap_or_else(|_| Err(DbError::no_answer())) {
                 Ok(()) => self.health.step_succeeded(),
                 Err(error) => self.health.step_failed(&error),
             }
