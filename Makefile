@@ -4,7 +4,7 @@ SHELL := bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run replicas check-replicas test test-clients test-faults lint fmt audit sqlx-prepare walkthrough schemathesis clean
+.PHONY: help run replicas check-replicas test test-clients test-faults bench check-speed lint fmt audit sqlx-prepare walkthrough schemathesis clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ test-clients: ## run real clients from npm and a browser against it
 
 test-faults: ## break things under load (kill -9, stopped Postgres, dead lines, …) and see every promise kept
 	@scripts/test-faults.sh
+
+bench: ## measure payquery beside nginx, nchan, actix-web and pgbench, in turn (Linux, two processors, a quarter of an hour)
+	@scripts/bench.sh
+
+check-speed: ## count the instructions of a poll, a wake-up and a report (callgrind), beside the committed numbers
+	@scripts/check-speed.sh
 
 lint: ## check format, clippy, .sqlx, dependencies and shell scripts
 	@scripts/lint.sh

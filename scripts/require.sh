@@ -32,6 +32,7 @@ is_there() {
     cc) if [[ $(uname) == Darwin ]]; then xcode-select -p; else command -v cc; fi ;;
     postgres) scripts/postgres-bindir.sh ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;; # where Debian has it, which is on root's PATH only
+    nchan) [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so || -e /usr/lib64/nginx/modules/ngx_nchan_module.so ]] ;;
     venv) python3 -c 'import ensurepip, venv' ;;
     chromium) command -v chromium || command -v chromium-browser || [[ -d /Applications/Chromium.app ]] ;;
     *) command -v "$1" ;;
@@ -58,6 +59,8 @@ install_with_apt() {
       postgres) packages+=(postgresql) ;;
       venv) packages+=(python3-venv) ;;
       node) packages+=(nodejs) ;;
+      nchan) packages+=(libnginx-mod-nchan) ;; # a module of nginx
+      taskset | setpriv) packages+=(util-linux) ;;
       *) packages+=("$need") ;;
     esac
   done

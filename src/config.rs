@@ -127,7 +127,7 @@ pub struct ServeArgs {
     )]
     pub max_held_per_order: usize,
 
-    /// Orders kept in memory (about 3 KB each); the ones that nobody asks for go first
+    /// Orders kept in memory (about 1.5 KB each); the ones that nobody asks for go first
     #[arg(
         long,
         env = "PAYQUERY_MAX_HOT",
@@ -193,6 +193,7 @@ impl ServeArgs {
             max_hot: self.max_hot,
             // A quarter of the connections: searching for what is rare takes long, and must not keep reports waiting.
             lists: (self.database.db_connections as usize / 4).max(1),
+            row_waits: (self.database.db_connections as usize / 4).max(1),
             event_retention_days: self.event_retention_days,
             holds: service::wait::Settings {
                 max_held,

@@ -8,6 +8,7 @@ mod authentication;
 mod bad_fields;
 mod bad_json;
 mod bad_requests;
+mod batches;
 mod body_transfers;
 mod cli;
 mod client_addresses;

@@ -7,6 +7,7 @@ mod database;
 mod events;
 mod exchange;
 mod gate;
+mod held;
 pub mod merchant;
 mod metrics;
 mod place;
