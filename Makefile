@@ -4,7 +4,7 @@ SHELL := bash
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run replicas check-replicas test test-js miniprogram test-faults lint fmt audit sqlx-prepare walkthrough schemathesis clean
+.PHONY: help run replicas check-replicas test test-js test-clients miniprogram test-faults bench check-speed lint fmt audit sqlx-prepare walkthrough schemathesis clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,17 @@ miniprogram: ## build the client library into examples/miniprogram, ready for We
 	@scripts/require.sh node npm
 	@cd clients/js && npm ci --ignore-scripts --no-progress && npm run --silent build
 
+test-clients: ## run real clients from npm and a browser against it
+	@scripts/test-clients.sh
+
 test-faults: ## break things under load (kill -9, stopped Postgres, dead lines, …) and see every promise kept
 	@scripts/test-faults.sh
+
+bench: ## measure payquery beside nginx, nchan, actix-web and pgbench, in turn (Linux, two processors, a quarter of an hour)
+	@scripts/bench.sh
+
+check-speed: ## count the instructions of a poll, a wake-up and a report (callgrind), beside the committed numbers
+	@scripts/check-speed.sh
 
 lint: ## check format, clippy, .sqlx, dependencies and shell scripts
 	@scripts/lint.sh

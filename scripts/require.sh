@@ -32,10 +32,11 @@ is_there() {
     cc) if [[ $(uname) == Darwin ]]; then xcode-select -p; else command -v cc; fi ;;
     postgres) scripts/postgres-bindir.sh ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;; # where Debian has it, which is on root's PATH only
+    nchan) [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so || -e /usr/lib64/nginx/modules/ngx_nchan_module.so ]] ;;
     venv) python3 -c 'import ensurepip, venv' ;;
     node) node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ||
-      [[ -x '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome' ]] ;;
+      [[ -d /Applications/Chromium.app || -d '/Applications/Google Chrome.app' ]] ;;
     *) command -v "$1" ;;
   esac >/dev/null 2>&1
 }
@@ -60,6 +61,8 @@ install_with_apt() {
       postgres) packages+=(postgresql) ;;
       venv) packages+=(python3-venv) ;;
       node) packages+=(nodejs) ;;
+      nchan) packages+=(libnginx-mod-nchan) ;; # a module of nginx
+      taskset | setpriv) packages+=(util-linux) ;;
       *) packages+=("$need") ;;
     esac
   done

@@ -127,7 +127,7 @@ pub struct ServeArgs {
     )]
     pub max_held_per_order: usize,
 
-    /// Orders kept in memory (about 3 KB each); the ones that nobody asks for go first
+    /// Orders kept in memory (about 1.5 KB each); the ones that nobody asks for go first
     #[arg(
         long,
         env = "PAYQUERY_MAX_HOT",
@@ -152,6 +152,10 @@ pub struct ServeArgs {
     /// Longest time that a stream of events (SSE) lasts, in seconds; its client then comes again. Shortened by up to a fifth
     #[arg(long, env = "PAYQUERY_STREAM_LIFETIME", value_name = "SECONDS", help_heading = "Streams", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub stream_lifetime: u64,
+
+    /// Where browsers find the script of the SockJS client, for its iframe page; an empty value is no such page
+    #[arg(long, env = "PAYQUERY_SOCKJS_CLIENT", value_name = "URL", help_heading = "Streams", default_value = "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js", value_parser = parse_script)]
+    pub sockjs_client: String,
 
     /// Polls per second of one order from one client address; a 304 counts half; 0 is no limit
     #[arg(long, env = "PAYQUERY_POLL_RATE", value_name = "PER SECOND", help_heading = "Rate limits", default_value = "5", value_parser = parse_rate)]
@@ -189,6 +193,7 @@ impl ServeArgs {
             max_hot: self.max_hot,
             // A quarter of the connections: searching for what is rare takes long, and must not keep reports waiting.
             lists: (self.database.db_connections as usize / 4).max(1),
+            row_waits: (self.database.db_connections as usize / 4).max(1),
             event_retention_days: self.event_retention_days,
             holds: service::wait::Settings {
                 max_held,
@@ -215,6 +220,8 @@ impl ServeArgs {
         push::Settings {
             heartbeat: Duration::from_secs(self.heartbeat),
             lifetime: Duration::from_secs(self.stream_lifetime),
+            max_sessions: self.max_held,
+            sockjs_client: self.sockjs_client.clone(),
         }
     }
 
@@ -266,6 +273,16 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     rate.ok_or_else(|| {
         "it must be a number of requests per second from 0.001 to 1000000, such as 5 or 0.2; or 0".into()
     })
+}
+
+/// The address of a script, as it can stand in a page and in a header field.
+fn parse_script(text: &str) -> Result<String, String> {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b":/.@-_~%".contains(&byte);
+    let is_web = text.starts_with("https://") || text.starts_with("http://");
+    if text.is_empty() || (is_web && text.bytes().all(is_fine)) {
+        return Ok(text.to_owned());
+    }
+    Err("it must be the address of a script, such as https://shop.example.com/sockjs.min.js; or empty".into())
 }
 
 fn parse_origins(text: &str) -> Result<CorsOrigins, String> {

@@ -6,7 +6,7 @@
 mod doorbell;
 mod trust;
 
-pub use doorbell::{Doorbell, listen, ring_out};
+pub use doorbell::{Doorbell, Line, listen, ring_out};
 pub use trust::{FeedHealth, Trust};
 
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Feed {
             }
         }
         for chunk in cold.chunks(CHUNK) {
-            for order in orders::find_all(&self.pool, chunk).await? {
+            for order in orders::find_all(&self.pool, chunk).await?.orders {
                 let snapshot = Arc::new(Snapshot::changed(&order));
                 self.hub.tell_followers(order.merchant_id, order.id, &snapshot);
             }
@@ -109,9 +109,7 @@ impl Feed {
 
     async fn read_again(&self, ids: &[OrderId]) -> Result<(), DbError> {
         for chunk in ids.chunks(CHUNK) {
-            for order in orders::find_all(&self.pool, chunk).await? {
-                self.hub.publish(&order);
-            }
+            self.hub.publish_all(&orders::find_all(&self.pool, chunk).await?.orders);
             self.rereads.increment(chunk.len() as u64);
         }
         Ok(())
@@ -129,7 +127,7 @@ impl Feed {
             }
             self.health.step_begins();
             let outcome = timeout(STEP_TIMEOUT, self.step()).await;
-            match outcome.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut))) {
+            match outcome.unwrap_or_else(|_| Err(DbError::no_answer())) {
                 Ok(()) => self.health.step_succeeded(),
                 Err(error) => self.health.step_failed(&error),
             }

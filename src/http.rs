@@ -5,6 +5,8 @@
 
 mod accept;
 mod auth;
+#[doc(hidden)]
+pub mod bench_support;
 mod body;
 mod client_address;
 mod conditional;

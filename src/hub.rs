@@ -152,7 +152,7 @@ impl Hub {
                 let hot = Arc::clone(hot);
                 drop(shard);
                 // What is read is published, too, and is mostly known: nothing is rendered for that.
-                if order.version > hot.snapshot().version {
+                if order.version > hot.version() {
                     hot.advance(Snapshot::changed(order));
                 }
             }
@@ -174,7 +174,7 @@ impl Hub {
     /// Whether the hub has this order, or is reading it, and may not have seen that version yet.
     pub fn lacks(&self, id: OrderId, version: Version) -> bool {
         match self.shard(id).lock().get_mut(&id) {
-            Some(Slot::Hot(hot)) => hot.snapshot().version < version,
+            Some(Slot::Hot(hot)) => hot.version() < version,
             Some(Slot::Loading(_)) => true,
             None => false,
         }

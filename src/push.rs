@@ -12,8 +12,11 @@
 pub mod echo;
 pub mod gate;
 pub mod socket;
+pub mod sockjs;
 pub mod sse;
+pub mod stomp;
 mod stream_metrics;
+mod wire;
 pub mod ws;
 
 use std::sync::Arc;
@@ -34,6 +37,10 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// The longest that a stream of events lasts before its client is to come again.
     pub lifetime: Duration,
+    /// The most SockJS sessions over HTTP at once.
+    pub max_sessions: usize,
+    /// Where browsers find the SockJS client's script, for its iframe page; empty when there is none.
+    pub sockjs_client: String,
 }
 
 /// All that streams need; shared by every one of them.
@@ -43,6 +50,7 @@ pub struct Streams {
     pub holds: Arc<Holds>,
     pub hub: Arc<Hub>,
     pub settings: Settings,
+    sockjs: Arc<sockjs::Sessions>,
     metrics: StreamMetrics,
     echoes: Echoes,
 }
@@ -53,6 +61,7 @@ impl Streams {
             gate,
             holds: Arc::clone(&service.holds),
             hub: Arc::clone(&service.hub),
+            sockjs: sockjs::Sessions::new(settings.max_sessions),
             settings,
             metrics: StreamMetrics::new(),
             echoes: Echoes::default(),

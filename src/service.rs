@@ -9,6 +9,7 @@ pub mod expire;
 pub mod follow;
 pub mod housekeeping;
 pub mod open;
+mod queue;
 pub mod read;
 pub mod update;
 pub mod wait;
@@ -28,6 +29,9 @@ use crate::domain::time::Timestamp;
 use crate::feed::{Doorbell, Feed, FeedHealth, Trust};
 use crate::hub::Hub;
 use authenticate::KnownKeys;
+use create::CreationJob;
+use queue::Queue;
+use update::ReportJob;
 use wait::Holds;
 
 /// All that the journeys need; shared by every request.
@@ -42,6 +46,9 @@ pub struct Service {
     /// Connections that no request can take.
     chores: Pool,
     lists: Semaphore,
+    row_waits: Semaphore,
+    reports: Arc<Queue<ReportJob>>,
+    creations: Arc<Queue<CreationJob>>,
     /// Where writes run: to their end, whoever hangs up meanwhile.
     runtime: Handle,
     issuing_key: IssuingKey,
@@ -57,6 +64,8 @@ pub struct Settings {
     pub max_hot: usize,
     /// Lists that may be read at once.
     pub lists: usize,
+    /// Connections that may wait at once for rows that somebody has locked.
+    pub row_waits: usize,
     /// Days that events are kept; 0 is for ever.
     pub event_retention_days: u16,
     pub holds: wait::Settings,
@@ -87,6 +96,9 @@ impl Service {
             pool,
             chores,
             lists: Semaphore::new(settings.lists),
+            row_waits: Semaphore::new(settings.row_waits),
+            reports: Queue::new(histogram!("payquery_batch_size", "of" => "reports")),
+            creations: Queue::new(histogram!("payquery_batch_size", "of" => "creations")),
             runtime: Handle::current(),
             issuing_key,
             random: SystemRandom::new(),
@@ -140,10 +152,16 @@ impl Service {
         histogram: &Histogram,
         query: impl Future<Output = Result<T, DbError>>,
     ) -> Result<T, DbError> {
-        if self.feed_health.trust() == Trust::Away {
-            return Err(DbError::Unavailable(sqlx::Error::PoolTimedOut));
-        }
+        self.must_be_there()?;
         self.times.time(histogram, query).await
+    }
+
+    /// An error while the database is away.
+    fn must_be_there(&self) -> Result<(), DbError> {
+        match self.feed_health.trust() {
+            Trust::Away => Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)),
+            Trust::Live | Trust::Behind => Ok(()),
+        }
     }
 }
 
@@ -156,7 +174,7 @@ impl DatabaseTimes {
         let start = Instant::now();
         // A server that was stopped, or fell behind a black hole, would keep its callers for ever.
         let result = timeout(STATEMENT_TIMEOUT, query).await;
-        let result = result.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)));
+        let result = result.unwrap_or_else(|_| Err(DbError::no_answer()));
         histogram.record(start.elapsed());
         if result.is_err() {
             self.errors.increment(1);

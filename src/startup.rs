@@ -51,7 +51,6 @@ impl Application {
     /// Builds everything; the door opens when the server is [run](Application::run_until).
     pub async fn build(args: &ServeArgs, database: &Database, listener: TcpListener) -> anyhow::Result<Self> {
         let (pool, chore_pool) = (&database.pool, &database.chores);
-        let listen_url = database.listen_url.clone();
         let budget = FileBudget::take(args.max_held, args.database.db_connections);
         socket::harden(&listener).context("cannot set the listening socket's options")?;
         let issuing_key = Service::issuing_key(pool)
@@ -85,7 +84,12 @@ impl Application {
             chore_pool.clone(),
             stop_chores.clone(),
         ));
-        chores.spawn(feed::listen(Arc::clone(doorbell), listen_url, stop_chores.clone()));
+        let line = feed::Line {
+            url: database.listen_url.clone(),
+            has_own_sessions: args.database.listen_url.is_none(),
+            hub: Arc::clone(&service.hub),
+        };
+        chores.spawn(feed::listen(Arc::clone(doorbell), line, stop_chores.clone()));
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
         chores.close();
         let address = listener.local_addr()?;

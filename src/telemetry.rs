@@ -54,10 +54,16 @@ const BUCKETS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
+/// Jobs in a batch, up to a whole one.
+const BATCH_SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
 impl Metrics {
     pub fn new() -> Self {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &BUCKETS)
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Full("payquery_batch_size".into()), &BATCH_SIZES)
+            })
             .expect("there are buckets")
             .build_recorder();
         let metrics = Self { recorder };
@@ -98,6 +104,10 @@ fn describe() {
         "payquery_database_seconds",
         Unit::Seconds,
         "Time of statements and transactions, by kind"
+    );
+    describe_histogram!(
+        "payquery_batch_size",
+        "Reports or creations that were carried out with one statement"
     );
     describe_counter!("payquery_database_errors_total", "Statements that failed");
     describe_counter!("payquery_hub_hits_total", "Requests whose order was in memory");

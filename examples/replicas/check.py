@@ -152,6 +152,45 @@ def the_holds_of_one_order_meet_on_one_replica():
     return f"30 held, all at {holder.address}"
 
 
+def sessions_of_sockjs_stay_at_their_replica():
+    """Each request on a connection of its own: only the session's name tells where it belongs."""
+    order = create(Client(), "sockjs-1")
+
+    def post(session, transport, *messages):
+        connection = http.client.HTTPConnection(*ADDRESS.rsplit(":", 1), timeout=40)
+        connection.request("POST", f"/ws/000/{session}/{transport}", json.dumps(messages) if messages else None)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    sessions = [f"check{number:03}" for number in range(30)]
+    for session in sessions:
+        expect(post(session, "xhr") == (200, "o\n"), "a session opens")
+        connect = f"CONNECT\naccept-version:1.2\nclient-secret:{order['client_secret']}\n\n\0"
+        subscribe = f"SUBSCRIBE\nid:1\ndestination:/topic/orders.{order['id']}\n\n\0"
+        sent = post(session, "xhr_send", connect, subscribe)
+        expect(sent == (204, ""), f"what is sent arrives: {sent}")
+        told = ""
+        while "MESSAGE" not in told:
+            status, frame = post(session, "xhr")
+            expect(status == 200 and frame.startswith("a["), f"{status} {frame}")
+            told += frame
+    places = [replica.held() for replica in replicas()]
+    expect(sum(count > 0 for count in places) > 1, f"the sessions are spread: {places}")
+    return f"30 sessions, each of 3 or more requests on connections of their own, spread {places}"
+
+
+def sockets_come_through():
+    opened = 0
+    for path in ("/v1/ws", "/v1/echo", "/ws", "/ws/websocket", "/ws/000/socket01/websocket"):
+        connection = http.client.HTTPConnection(*ADDRESS.rsplit(":", 1), timeout=10)
+        handshake = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        connection.request("GET", path, headers={**handshake, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
+        status = connection.getresponse().status
+        expect(status == 101, f"{path}: {status}")
+        opened += 1
+    return f"{opened} handshakes, 101 for each"
+
+
 def metrics_and_readiness_stay_inside():
     for path in ("/metrics", "/readyz"):
         status, headers, _ = Client().ask("GET", path)
@@ -269,6 +308,8 @@ def a_rolling_restart_fails_no_request():
 CHECKS = [
     a_report_to_one_replica_wakes_a_hold_at_another,
     the_holds_of_one_order_meet_on_one_replica,
+    sessions_of_sockjs_stay_at_their_replica,
+    sockets_come_through,
     metrics_and_readiness_stay_inside,
     a_stopped_replica_answers_all_that_it_holds,
     a_rolling_restart_fails_no_request,

@@ -61,7 +61,8 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
     let row = sqlx::query!(
         r#"with since as (select $1::text::pg_snapshot as snapshot),
                 -- Those yet to come, and those that were running: two halves, each a look into the index. Order and limit
-                -- keep the planner to it, which would else expect a third of the table.
+                -- keep the planner to it, which would else expect a third of the table; so does the offset, which would
+                -- else join with all of it.
                 later as (
                     select order_id, merchant_id, version, accepted from order_events
                     where xid >= (select pg_snapshot_xmax(snapshot) from since)
@@ -70,7 +71,10 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
                     order by xid limit $2),
                 running as (
                     select e.order_id, e.merchant_id, e.version, e.accepted
-                    from since, pg_snapshot_xip(snapshot) as xip join order_events e on e.xid = xip),
+                    from since cross join pg_snapshot_xip(snapshot) as xip
+                         cross join lateral (
+                             select order_id, merchant_id, version, accepted from order_events
+                             where xid = xip.xip offset 0) as e),
                 changed as (
                     select order_id, merchant_id, max(version) as version
                     from (table later union all table running) as event
@@ -101,13 +105,20 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
 /// The channel on which replicas tell each other that there is something to read.
 pub const CHANNEL: &str = "payquery_events";
 
-/// Rings the doorbell of every replica. Carries nothing, and is never part of a transaction that writes: a commit with a
-/// notification waits for all others of its kind.
-pub async fn ring(executor: impl PgExecutor<'_>) -> Result<(), DbError> {
-    sqlx::query!("select pg_notify($1, '') as rung", CHANNEL)
-        .fetch_one(executor)
-        .await?;
-    Ok(())
+/// The server's process that serves a session: whoever rings can be told by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backend(pub u32);
+
+/// Rings the doorbell of every replica; says by which session. Carries nothing, and is never part of a transaction that
+/// writes: a commit with a notification waits for all others of its kind.
+pub async fn ring(executor: impl PgExecutor<'_>) -> Result<Backend, DbError> {
+    let row = sqlx::query!(
+        r#"select pg_notify($1, '') as rung, pg_backend_pid() as "backend!""#,
+        CHANNEL
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(Backend(row.backend.cast_unsigned()))
 }
 
 /// A session of its own that hears the doorbell. What it misses, the feed's tick finds.
@@ -134,11 +145,11 @@ impl Listener {
             .unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)))
     }
 
-    /// Ends when the bell rang, or when the line was found in order after a silence. An error means that the line is dead:
-    /// connect anew, and catch up.
-    pub async fn hear(&mut self) -> Result<(), DbError> {
+    /// Ends when the bell rang, and says by which session; or, without one, when the line was found in order after a silence.
+    /// An error means that the line is dead: connect anew, and catch up.
+    pub async fn hear(&mut self) -> Result<Option<Backend>, DbError> {
         match timeout(HEARTBEAT, self.0.try_recv()).await {
-            Ok(Ok(Some(_))) => Ok(()),
+            Ok(Ok(Some(ring))) => Ok(Some(Backend(ring.process_id()))),
             Ok(Ok(None)) => Err(DbError::Unavailable(sqlx::Error::WorkerCrashed)),
             Ok(Err(error)) => Err(error.into()),
             Err(_silence) => {
@@ -146,7 +157,7 @@ impl Listener {
                 timeout(HEARTBEAT_TIMEOUT, beat)
                     .await
                     .map_err(|_| DbError::Unavailable(sqlx::Error::PoolTimedOut))??;
-                Ok(())
+                Ok(None)
             }
         }
     }

@@ -1,11 +1,15 @@
 //! Table `order_events`: the append-only log. Events of changes are written by [`journal`](super::journal), with the change.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
+use sqlx::types::Json;
+use uuid::Uuid;
 
 use super::{DbError, orders};
 use crate::domain::event::{OrderEvent, Source};
 use crate::domain::listing::PageSize;
 use crate::domain::order::{MerchantId, OrderId, Version};
+use crate::domain::status::Status;
 
 /// An event and its place in the log.
 #[derive(Debug)]
@@ -14,25 +18,33 @@ pub struct LoggedEvent {
     pub event: OrderEvent,
 }
 
-/// Writes an event that changes nothing: a rejected move.
-pub async fn append(executor: impl PgExecutor<'_>, event: &OrderEvent) -> Result<(), DbError> {
+/// Writes events that change nothing: rejected moves. They stand in the log in the order given.
+pub async fn append(executor: impl PgExecutor<'_>, events: &[&OrderEvent]) -> Result<(), DbError> {
+    let texts = |text: fn(&OrderEvent) -> &str| events.iter().map(|event| text(event)).collect::<Vec<_>>();
+    let uuids = |uuid: fn(&OrderEvent) -> Uuid| events.iter().map(|event| uuid(event)).collect::<Vec<_>>();
+    let from: Vec<_> = events.iter().map(|event| event.from.map(Status::as_str)).collect();
+    let reasons: Vec<_> = events.iter().map(|event| event.reason.as_deref()).collect();
     sqlx::query!(
         "insert into order_events (id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status,
                                    source, accepted, reason, at, data)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-        event.id,
-        event.kind,
-        event.order_id.0,
-        event.merchant_id.0,
-        event.out_trade_no.as_str(),
-        event.version.0,
-        event.from.map(|status| status.as_str()),
-        event.to.as_str(),
-        event.source.as_str(),
-        event.accepted,
-        event.reason,
-        chrono::DateTime::from(event.at),
-        event.data,
+         select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[],
+                              $8::text[], $9::text[], $10::bool[], $11::text[], $12::timestamptz[], $13::jsonb[])",
+        &uuids(|event| event.id),
+        &texts(|event| &event.kind) as _,
+        &uuids(|event| event.order_id.0),
+        &uuids(|event| event.merchant_id.0),
+        &texts(|event| event.out_trade_no.as_str()) as _,
+        &events.iter().map(|event| event.version.0).collect::<Vec<_>>(),
+        &from as _,
+        &texts(|event| event.to.as_str()) as _,
+        &texts(|event| event.source.as_str()) as _,
+        &events.iter().map(|event| event.accepted).collect::<Vec<_>>(),
+        &reasons as _,
+        &events
+            .iter()
+            .map(|event| event.at.into())
+            .collect::<Vec<DateTime<Utc>>>(),
+        &events.iter().map(|event| Json(&event.data)).collect::<Vec<_>>() as _,
     )
     .execute(executor)
     .await?;

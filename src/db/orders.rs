@@ -60,11 +60,42 @@ pub async fn find(executor: impl PgExecutor<'_>, id: OrderId) -> Result<Option<O
         .transpose()
 }
 
-/// These orders, whosever they are: for the feed. A row that cannot be read is passed over: it must not stop the feed.
-pub async fn find_all(executor: impl PgExecutor<'_>, ids: &[OrderId]) -> Result<Vec<Order>, DbError> {
+/// Orders that were read together. One row that cannot be read must not stop the others: it is reported in the log, and
+/// missing here.
+#[derive(Debug)]
+pub struct Found {
+    pub orders: Vec<Order>,
+    pub has_unreadable: bool,
+}
+
+/// These orders, whosever they are.
+pub async fn find_all(executor: impl PgExecutor<'_>, ids: &[OrderId]) -> Result<Found, DbError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = select_orders!("where id = any($1)", &ids).fetch_all(executor).await?;
-    Ok(rows.into_iter().filter_map(|row| read_or_report(row.id, row)).collect())
+    Ok(read_all(rows))
+}
+
+/// The merchants' orders with those numbers of theirs.
+pub async fn find_all_by_number(
+    executor: impl PgExecutor<'_>,
+    names: &[(MerchantId, &OutTradeNo)],
+) -> Result<Found, DbError> {
+    let merchants: Vec<Uuid> = names.iter().map(|(merchant, _)| merchant.0).collect();
+    let numbers: Vec<&str> = names.iter().map(|(_, number)| number.as_str()).collect();
+    let rows = select_orders!(
+        "where (merchant_id, out_trade_no) in (select * from unnest($1::uuid[], $2::text[]))",
+        &merchants,
+        &numbers as _,
+    );
+    Ok(read_all(rows.fetch_all(executor).await?))
+}
+
+/// Waits until nobody else has the order's row locked.
+pub async fn wait_for_row(executor: impl PgExecutor<'_>, id: OrderId) -> Result<(), DbError> {
+    sqlx::query!("select id from orders where id = $1 for share", id.0)
+        .fetch_optional(executor)
+        .await?;
+    Ok(())
 }
 
 /// The merchant's order with that id.
@@ -94,18 +125,20 @@ pub async fn find_by_out_trade_no(
     .transpose()
 }
 
-/// Whether the order was created by a request with this fingerprint.
-pub async fn was_created_by(
+/// Whether each of these orders was created by a request with the fingerprint beside it.
+pub async fn were_created_by(
     executor: impl PgExecutor<'_>,
-    id: OrderId,
-    fingerprint: &Fingerprint,
-) -> Result<bool, DbError> {
+    creations: &[(OrderId, &Fingerprint)],
+) -> Result<Vec<bool>, DbError> {
+    let ids: Vec<Uuid> = creations.iter().map(|(id, _)| id.0).collect();
+    let fingerprints: Vec<&[u8]> = creations.iter().map(|(_, fingerprint)| &fingerprint[..]).collect();
     let same = sqlx::query_scalar!(
-        r#"select exists (select from orders where id = $1 and fingerprint = $2) as "same!""#,
-        id.0,
-        fingerprint,
+        r#"select exists (select from orders o where o.id = c.id and o.fingerprint = c.fingerprint) as "same!"
+           from unnest($1::uuid[], $2::bytea[]) with ordinality as c (id, fingerprint, place) order by place"#,
+        &ids,
+        &fingerprints as _,
     );
-    Ok(same.fetch_one(executor).await?)
+    Ok(same.fetch_all(executor).await?)
 }
 
 /// The merchant's orders among these, in no particular order, all read in one snapshot.
@@ -192,14 +225,25 @@ pub async fn claim_overdue(executor: impl PgExecutor<'_>, limit: i64) -> Result<
          order by expires_at limit $1 for update skip locked",
         limit,
     );
-    let rows = rows.fetch_all(executor).await?;
-    Ok(rows.into_iter().filter_map(|row| read_or_report(row.id, row)).collect())
+    Ok(read_all(rows.fetch_all(executor).await?).orders)
 }
 
-fn read_or_report(id: Uuid, row: OrderRow) -> Option<Order> {
-    Order::try_from(row)
-        .inspect_err(|error| tracing::error!(order.id = %id, %error, "an order is passed over"))
-        .ok()
+fn read_all(rows: Vec<OrderRow>) -> Found {
+    let mut found = Found {
+        orders: Vec::with_capacity(rows.len()),
+        has_unreadable: false,
+    };
+    for row in rows {
+        let id = row.id;
+        match Order::try_from(row) {
+            Ok(order) => found.orders.push(order),
+            Err(error) => {
+                tracing::error!(order.id = %id, %error, "an order is passed over");
+                found.has_unreadable = true;
+            }
+        }
+    }
+    found
 }
 
 impl TryFrom<OrderRow> for Order {
@@ -214,7 +258,8 @@ impl TryFrom<OrderRow> for Order {
             currency: Currency::parse(&row.currency).map_err(|error| unreadable("currency", error))?,
             description: row.description.map(read_free_text).transpose()?,
             metadata: row.metadata.map(read_metadata).transpose()?,
-            client_secret: ClientSecret::from_stored(row.client_secret),
+            client_secret: ClientSecret::from_stored(&row.client_secret)
+                .map_err(|error| unreadable("client_secret", error))?,
             status: read_status(&row.status)?,
             reason: row.reason.map(read_free_text).transpose()?,
             late: row.late,

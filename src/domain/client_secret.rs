@@ -17,6 +17,8 @@ use super::order::OrderId;
 pub const PREFIX: &str = "pqs_";
 const NONCE_BYTES: usize = 16;
 const TAG_BYTES: usize = 16;
+/// Characters of a secret: the prefix, and 32 bytes in base64 without padding.
+const LENGTH: usize = PREFIX.len() + 43;
 /// Keeps this MAC apart from any other that the same key may ever make.
 const PURPOSE: &[u8] = b"payquery client secret 1";
 
@@ -71,7 +73,12 @@ impl fmt::Debug for IssuingKey {
 
 /// An order's client secret. `Debug` shows none of it, and it has no `Display`: whoever wants it out says [`ClientSecret::expose`].
 #[derive(Clone, PartialEq, Eq)]
-pub struct ClientSecret(Box<str>);
+pub struct ClientSecret([u8; LENGTH]);
+
+/// The text is not as long as every client secret is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a client secret has {LENGTH} characters")]
+pub struct WrongLength;
 
 impl ClientSecret {
     /// The secret of `order`; `nonce` comes from the operating system's generator.
@@ -79,21 +86,28 @@ impl ClientSecret {
         let mut bytes = [0; NONCE_BYTES + TAG_BYTES];
         bytes[..NONCE_BYTES].copy_from_slice(&nonce);
         bytes[NONCE_BYTES..].copy_from_slice(&key.tag(order, &nonce));
-        Self(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)).into())
+        let mut text = [0; LENGTH];
+        text[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
+        let encoded = URL_SAFE_NO_PAD.encode_slice(bytes, &mut text[PREFIX.len()..]);
+        assert_eq!(encoded, Ok(LENGTH - PREFIX.len()), "32 bytes are 43 characters");
+        Self(text)
     }
 
     /// A secret as the database keeps it.
-    pub fn from_stored(text: String) -> Self {
-        Self(text.into())
+    pub fn from_stored(text: &str) -> Result<Self, WrongLength> {
+        if !text.is_ascii() {
+            return Err(WrongLength);
+        }
+        text.as_bytes().try_into().map(Self).map_err(|_| WrongLength)
     }
 
     /// Compares in constant time (for texts of equal length; the length is no secret).
     pub fn matches(&self, presented: &str) -> bool {
-        self.0.as_bytes().ct_eq(presented.as_bytes()).into()
+        self.0.as_slice().ct_eq(presented.as_bytes()).into()
     }
 
     pub fn expose(&self) -> &str {
-        &self.0
+        std::str::from_utf8(&self.0).expect("it is ASCII")
     }
 }
 
@@ -136,6 +150,15 @@ mod tests {
             &format!("{secret}A"),
         ] {
             assert!(!key.issued(order, junk), "{junk}");
+        }
+    }
+
+    #[test]
+    fn what_the_database_keeps_is_read_back_and_nothing_of_another_length() {
+        let secret = ClientSecret::issue(&IssuingKey::new(&[7; 32]), OrderId::generate(), [1; 16]);
+        assert_eq!(ClientSecret::from_stored(secret.expose()), Ok(secret.clone()));
+        for other in ["", "pqs_", &format!("{}A", secret.expose()), &"é".repeat(LENGTH)] {
+            assert_eq!(ClientSecret::from_stored(other), Err(WrongLength), "{other}");
         }
     }
 

@@ -217,6 +217,11 @@ impl Order {
         }
     }
 
+    /// The name that its merchant gave it: there is no other order of that name.
+    pub fn name(&self) -> (MerchantId, &OutTradeNo) {
+        (self.merchant_id, &self.out_trade_no)
+    }
+
     /// Its time was up before it began.
     pub fn is_overdue_from_the_start(&self) -> bool {
         self.expires_at <= self.created_at
@@ -235,7 +240,7 @@ impl Order {
             metadata: None,
             expiry: Expiry::After(60),
         };
-        let secret = ClientSecret::from_stored("pqs_sample".into());
+        let secret = ClientSecret::from_stored(&format!("pqs_{}", "s".repeat(43))).expect("long enough");
         Self::create(OrderId::generate(), MerchantId(Uuid::now_v7()), secret, new)
     }
 }

@@ -1,14 +1,16 @@
 //! The doorbell: tells replicas that there is something to read. Nothing relies on it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::Pool;
-use crate::db::feed::{Listener, ring};
+use crate::db::feed::{Backend, Listener, ring};
+use crate::db::{DbError, Pool};
+use crate::hub::Hub;
 
 /// Between two rings of this process: a notification takes a lock that all commits of the cluster with one share.
 const RING_PAUSE: Duration = Duration::from_millis(3);
@@ -20,6 +22,26 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 pub struct Doorbell {
     to_ring: Notify,
     rung: Notify,
+    /// The session that this process rang by last; 0 before the first time.
+    own_backend: AtomicU32,
+}
+
+/// Where the bell is heard, and what is made of one's own rings.
+#[derive(Debug)]
+pub struct Line {
+    /// Leads to the server itself.
+    pub url: String,
+    /// Sessions are this process's own, and not lent by a pooler: so its own rings can be told from the others'.
+    pub has_own_sessions: bool,
+    pub hub: Arc<Hub>,
+}
+
+impl Line {
+    /// What this process has committed its hub knows already; only those who follow a merchant are told by the feed.
+    fn is_news(&self, doorbell: &Doorbell, ringer: Option<Backend>) -> bool {
+        let own = ringer.is_some_and(|Backend(id)| id == doorbell.own_backend.load(Ordering::Relaxed));
+        !(own && self.has_own_sessions) || self.hub.has_followers()
+    }
 }
 
 impl Doorbell {
@@ -41,19 +63,20 @@ pub async fn ring_out(doorbell: Arc<Doorbell>, pool: Pool, stop: CancellationTok
             () = doorbell.to_ring.notified() => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = ring(&pool).await {
-            tracing::debug!(%error, "the doorbell cannot be rung; the others' ticks will do");
+        match ring(&pool).await {
+            Ok(Backend(id)) => doorbell.own_backend.store(id, Ordering::Relaxed),
+            Err(error) => tracing::debug!(%error, "the doorbell cannot be rung; the others' ticks will do"),
         }
         sleep(RING_PAUSE).await;
     }
 }
 
 /// Listens for rings, on a line of its own that is checked and renewed. Whatever happens to the line is a reason to look.
-pub async fn listen(doorbell: Arc<Doorbell>, url: String, stop: CancellationToken) {
+pub async fn listen(doorbell: Arc<Doorbell>, line: Line, stop: CancellationToken) {
     let mut deaf = false;
     while !stop.is_cancelled() {
         let heard = tokio::select! {
-            heard = hear_all(&doorbell, &url, &mut deaf) => heard,
+            heard = hear_all(&doorbell, &line, &mut deaf) => heard,
             () = stop.cancelled() => return,
         };
         doorbell.rung.notify_one();
@@ -69,13 +92,16 @@ pub async fn listen(doorbell: Arc<Doorbell>, url: String, stop: CancellationToke
     }
 }
 
-async fn hear_all(doorbell: &Doorbell, url: &str, deaf: &mut bool) -> Result<(), crate::db::DbError> {
-    let mut listener = Listener::connect(url).await?;
+async fn hear_all(doorbell: &Doorbell, line: &Line, deaf: &mut bool) -> Result<(), DbError> {
+    let mut listener = Listener::connect(&line.url).await?;
     if std::mem::take(deaf) {
         tracing::info!("the doorbell is heard again");
     }
+    doorbell.rung.notify_one();
     loop {
-        doorbell.rung.notify_one();
-        listener.hear().await?;
+        let ringer = listener.hear().await?;
+        if line.is_news(doorbell, ringer) {
+            doorbell.rung.notify_one();
+        }
     }
 }

@@ -28,7 +28,7 @@ use super::{events, operations, orders, report, status, statuses, streams};
         (name = "operator", description = "For probes and monitoring")
     ),
     paths(
-        status::get_status, streams::open_socket, streams::open_echo,
+        status::get_status, streams::open_socket, streams::open_echo, streams::open_stomp,
         orders::create, orders::list, orders::get_by_id, orders::get_by_out_trade_no,
         report::by_id, report::by_out_trade_no,
         statuses::get_statuses, events::list_events,

@@ -1,5 +1,7 @@
 //! `/v1/orders`, `/v1/orders/{id}` and `/v1/orders/out-trade-no/{no}`: creating, reading and listing a merchant's orders.
 
+use std::fmt;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -61,18 +63,21 @@ pub async fn create(
     sent: MerchantJson<NewOrderBody>,
 ) -> Result<HttpResponse, ApiError> {
     let new = sent.body.parse()?;
-    let answer = match idempotency_key(request.headers())? {
-        Some(key) => door.service.create_once(sent.merchant, &key, new, render).await?,
-        None => render(&door.service.create(sent.merchant, new).await?),
-    };
-    write_creation(answer)
+    match idempotency_key(request.headers())? {
+        Some(key) => replay(door.service.create_once(sent.merchant, &key, new, render).await?),
+        None => Ok(write_created(&door.service.create(sent.merchant, new).await?)),
+    }
+}
+
+fn status_and_order(created: &Created) -> (StatusCode, &Order) {
+    match created {
+        Created::New(order) => (StatusCode::CREATED, order),
+        Created::Already(order) => (StatusCode::OK, order),
+    }
 }
 
 fn render(created: &Created) -> Answer {
-    let (status, order) = match created {
-        Created::New(order) => (StatusCode::CREATED, order),
-        Created::Already(order) => (StatusCode::OK, order),
-    };
+    let (status, order) = status_and_order(created);
     Answer {
         status: status.as_u16(),
         body: order_json(order),
@@ -86,17 +91,27 @@ struct AnsweredOrder {
     version: i64,
 }
 
-fn write_creation(answer: Answer) -> Result<HttpResponse, ApiError> {
+/// Gives a first answer again.
+fn replay(answer: Answer) -> Result<HttpResponse, ApiError> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let order: AnsweredOrder = serde_json::from_str(&answer.body)
         .map_err(|error| crate::db::DbError::Unreadable(format!("an answer that is no order: {error}")))?;
+    Ok(write_creation(status, &order.id, order.version, answer.body))
+}
+
+fn write_created(created: &Created) -> HttpResponse {
+    let (status, order) = status_and_order(created);
+    write_creation(status, &order.id, order.version.0, order_json(order))
+}
+
+fn write_creation(status: StatusCode, id: &dyn fmt::Display, version: i64, body: String) -> HttpResponse {
     let mut response = HttpResponse::build(status);
     if status == StatusCode::CREATED {
-        response.insert_header((header::LOCATION, format!("/v1/orders/{}", order.id)));
+        response.insert_header((header::LOCATION, format!("/v1/orders/{id}")));
     }
-    response.insert_header((header::ETAG, format!("\"{}\"", order.version)));
+    response.insert_header((header::ETAG, format!("\"{version}\"")));
     response.insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
-    Ok(response.content_type("application/json").body(answer.body))
+    response.content_type("application/json").body(body)
 }
 
 /// The key as a structured String (quoted, RFC 9651 §3.3.3), or bare as most clients send it.

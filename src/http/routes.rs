@@ -9,16 +9,25 @@ use super::error::ApiError;
 use super::{Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses, streams};
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
+use crate::push::{sockjs, stomp};
 
 pub const STATUS: &str = "/v1/orders/{id}/status";
 const STATUS_ALLOW: &str = "GET, HEAD, PUT";
 pub const SOCKET: &str = "/v1/ws";
 pub const ECHO: &str = "/v1/echo";
+pub const STOMP: &str = "/ws";
 pub const HEALTHZ: &str = "/healthz";
 pub const READYZ: &str = "/readyz";
 pub const METRICS: &str = "/metrics";
 /// What a request that no route matches is counted and logged as.
 pub const UNMATCHED: &str = "unmatched";
+
+/// A transport of SockJS: neither of the names before it has a dot or is empty.
+macro_rules! sockjs_path {
+    ($transport:literal) => {
+        concat!("/ws/{server:[^/.]+}/{session:[^/.]+}/", $transport)
+    };
+}
 
 /// One path and what it takes.
 #[derive(Debug)]
@@ -56,6 +65,26 @@ pub fn table() -> Vec<Route> {
         }),
         route(SOCKET, "GET", |r| r.route(web::get().to(streams::open_socket))),
         route(ECHO, "GET", |r| r.route(web::get().to(streams::open_echo))),
+        route(STOMP, "GET", |r| r.route(web::get().to(streams::open_stomp))),
+        route("/ws/", "GET", |r| r.route(web::get().to(sockjs::pages::greet))),
+        route("/ws/websocket", "GET", |r| {
+            r.route(web::get().to(stomp::socket::connect))
+        }),
+        route("/ws/info", "GET, OPTIONS", |r| {
+            r.route(web::get().to(sockjs::pages::info))
+                .route(web::method(Method::OPTIONS).to(sockjs::pages::info))
+        }),
+        route("/ws/{page:iframe[0-9A-Za-z._-]*\\.html}", "GET", |r| {
+            r.route(web::get().to(sockjs::pages::iframe))
+        }),
+        route(sockjs_path!("websocket"), "GET", by_get),
+        route(sockjs_path!("eventsource"), "GET", by_get),
+        route(sockjs_path!("htmlfile"), "GET", by_get),
+        route(sockjs_path!("jsonp"), "GET", by_get),
+        route(sockjs_path!("jsonp_send"), "POST", by_form),
+        route(sockjs_path!("xhr"), "POST, OPTIONS", by_page),
+        route(sockjs_path!("xhr_send"), "POST, OPTIONS", by_page),
+        route(sockjs_path!("xhr_streaming"), "POST, OPTIONS", by_page),
         route(HEALTHZ, "GET, HEAD", |r| readable(r, operations::get_health)),
         route(READYZ, "GET, HEAD", |r| readable(r, operations::get_readiness)),
         route(METRICS, "GET, HEAD", |r| readable(r, operations::get_metrics)),
@@ -73,6 +102,23 @@ pub fn configure(config: &mut ServiceConfig) {
     }
     config.service(SwaggerUi::new("/docs/{_:.*}").config(Config::from("/openapi.json").validator_url("none")));
     config.default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::RouteNotFound) }));
+}
+
+/// A transport of SockJS that a page opens, or loads as a script or a frame.
+fn by_get(resource: Resource) -> Resource {
+    resource.route(web::get().to(sockjs::transport))
+}
+
+/// One whose requests are forms that a page sends.
+fn by_form(resource: Resource) -> Resource {
+    resource.route(web::post().to(sockjs::transport))
+}
+
+/// One whose requests are a page's own, for which browsers ask leave.
+fn by_page(resource: Resource) -> Resource {
+    resource
+        .route(web::post().to(sockjs::transport))
+        .route(web::method(Method::OPTIONS).to(sockjs::transport))
 }
 
 /// A GET that also answers HEAD.

@@ -27,14 +27,24 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a report by id is counted and logged as: it shares its path with the polls, and nothing else.
 const REPORT: &str = "PUT /v1/orders/{id}/status";
 /// Routes that are asked for every few seconds, or by every payer: they get no line in the log when all is well.
-const QUIET: [&str; 6] = [
+const QUIET: [&str; 7] = [
     STATUS,
     routes::SOCKET,
     routes::ECHO,
+    routes::STOMP,
     routes::HEALTHZ,
     routes::READYZ,
     routes::METRICS,
 ];
+
+fn is_quiet(route: &str) -> bool {
+    QUIET.contains(&route) || is_sockjs(route)
+}
+
+/// What is below `/ws/`: asked for as often as polls, and held as they are.
+fn is_sockjs(route: &str) -> bool {
+    route.starts_with("/ws/")
+}
 
 /// The middleware; see the module's head.
 #[derive(Debug, Clone)]
@@ -86,7 +96,8 @@ impl RouteCounters {
     fn new(route: &'static str) -> Self {
         let outcomes =
             OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
-        let seconds = (route != STATUS).then(|| histogram!("payquery_http_seconds", "route" => route));
+        let seconds =
+            (route != STATUS && !is_sockjs(route)).then(|| histogram!("payquery_http_seconds", "route" => route));
         Self {
             route,
             outcomes,
@@ -211,8 +222,8 @@ where
 /// What the future's end does: the answer gets what only the whole request knows.
 fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let mut response = describe_problem(response);
-    // Nobody should keep a connection to a process that is about to stop.
-    if door.service.holds.is_retiring() {
+    // Nobody should keep a connection to a process that is about to stop. (One that becomes a socket is told so on the socket.)
+    if door.service.holds.is_retiring() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
             .response_mut()
             .head_mut()
@@ -223,7 +234,7 @@ fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> Se
     if counters.route == STATUS {
         door.grant_to_page(&mut response);
     }
-    let quiet = QUIET.contains(&counters.route);
+    let quiet = is_quiet(counters.route);
     let failed = response.response().error().is_some();
     if !quiet || failed {
         tag(door, &mut response);

@@ -10,6 +10,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::Door;
 use super::accept::prefers_events;
@@ -294,7 +295,11 @@ impl StatusAnswer {
 
     /// The header fields, but for those of the connection and of the body's length.
     pub(super) fn write_fields(&self, door: &Door, mut field: impl FnMut(&HeaderName, &[u8])) {
-        field(&header::ETAG, &self.snapshot.etag);
+        let (mut tag, mut digits) = (SmallVec::<[u8; 24]>::new(), itoa::Buffer::new());
+        tag.push(b'"');
+        tag.extend_from_slice(digits.format(self.snapshot.version.0).as_bytes());
+        tag.push(b'"');
+        field(&header::ETAG, &tag);
         field(&header::CACHE_CONTROL, CACHE_CONTROL);
         field(&header::VARY, door.settings.cors_origins.vary());
         if !self.unchanged {

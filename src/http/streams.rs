@@ -2,7 +2,7 @@
 
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
-use crate::push::{Streams, echo, ws};
+use crate::push::{Streams, echo, stomp, ws};
 
 #[utoipa::path(
     get,
@@ -61,4 +61,33 @@ pub async fn open_echo(
     streams: web::Data<Streams>,
 ) -> Result<HttpResponse, Error> {
     echo::connect(&streams, &request, payload)
+}
+
+#[utoipa::path(
+    get,
+    path = "/ws",
+    tag = "payer",
+    operation_id = "openStomp",
+    summary = "STOMP over a WebSocket, and SockJS",
+    description = "With a WebSocket handshake STOMP 1.0 to 1.2 is spoken from here on: CONNECT with the header `client-secret` or \
+        `authorization`, SUBSCRIBE to `/topic/orders.{id}`, and the status document comes as it stands and after each change. Below \
+        `/ws/` is SockJS with the same conversation; its own protocol says what its paths are. docs/api.md has the details.",
+    security(()),
+    params(
+        ("Sec-WebSocket-Protocol" = Option<String>, Header, description = "`v12.stomp`, `v11.stomp`, `v10.stomp`; the best offered one is selected"),
+    ),
+    responses(
+        (status = 101, description = "The socket is open"),
+        (status = 200, description = "No upgrade was asked for: the greeting by which SockJS is known", content_type = "text/plain", body = String),
+        (status = 400, response = super::openapi::BadRequest),
+        (status = 403, response = super::openapi::OriginRefused),
+        (status = 426, response = super::openapi::HandshakeDue),
+    )
+)]
+pub async fn open_stomp(
+    request: HttpRequest,
+    payload: web::Payload,
+    streams: web::Data<Streams>,
+) -> Result<HttpResponse, Error> {
+    stomp::socket::connect_or_greet(request, payload, streams).await
 }

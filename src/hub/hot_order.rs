@@ -1,14 +1,16 @@
 //! One hot order: what opens it, its latest snapshot, and the bell for those who wait.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use tokio::sync::{Mutex, watch};
+use parking_lot::RwLock;
+use tokio::sync::{Mutex, Notify};
 
 use super::Snapshot;
 use crate::domain::client_secret::ClientSecret;
-use crate::domain::order::{MerchantId, Order, OrderId};
+use crate::domain::order::{MerchantId, Order, OrderId, Version};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -16,7 +18,9 @@ pub struct HotOrder {
     pub id: OrderId,
     pub merchant_id: MerchantId,
     pub client_secret: ClientSecret,
-    latest: watch::Sender<Arc<Snapshot>>,
+    latest: RwLock<Arc<Snapshot>>,
+    /// Rings after `latest` has changed. (A `watch` channel would do both, and take three times the memory.)
+    bell: Notify,
     held: AtomicUsize,
     /// Locked while it is being read again.
     pub(super) last_reading: Mutex<Reading>,
@@ -37,7 +41,8 @@ impl HotOrder {
             id: order.id,
             merchant_id: order.merchant_id,
             client_secret: order.client_secret.clone(),
-            latest: watch::Sender::new(Arc::new(snapshot)),
+            latest: RwLock::new(Arc::new(snapshot)),
+            bell: Notify::new(),
             held: AtomicUsize::new(0),
             last_reading: Mutex::new(Reading {
                 began_at: Instant::now(),
@@ -47,24 +52,33 @@ impl HotOrder {
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.latest.borrow())
+        Arc::clone(&self.latest.read())
+    }
+
+    /// The version that the order stands at, as far as is known here.
+    pub fn version(&self) -> Version {
+        self.latest.read().version
     }
 
     /// Moves to a newer snapshot and wakes the waiters; an older one, or the same again, changes nothing.
     pub(super) fn advance(&self, mut snapshot: Snapshot) {
-        self.latest.send_if_modified(|latest| {
-            let newer = snapshot.version > latest.version;
-            if newer {
-                snapshot.succeed(latest);
-                *latest = Arc::new(snapshot);
+        {
+            let mut latest = self.latest.write();
+            if snapshot.version <= latest.version {
+                return;
             }
-            newer
-        });
+            snapshot.succeed(&latest);
+            *latest = Arc::new(snapshot);
+        }
+        self.bell.notify_waiters();
     }
 
     /// Registers a waiter. Whatever changes from here on ends its [`Waiter::changed`].
-    pub fn register(&self) -> Waiter {
-        Waiter(self.latest.subscribe())
+    pub fn register(self: &Arc<Self>) -> Waiter {
+        Waiter {
+            seen: self.version(),
+            hot: Arc::clone(self),
+        }
     }
 
     /// Takes one of `max` places for held requests of this order; false when all are taken.
@@ -84,20 +98,27 @@ impl HotOrder {
 
 /// A registered waiter: register, then read, then wait, then look again.
 #[derive(Debug)]
-pub struct Waiter(watch::Receiver<Arc<Snapshot>>);
+pub struct Waiter {
+    hot: Arc<HotOrder>,
+    /// Versions only grow, so any other one is a change.
+    seen: Version,
+}
 
 impl Waiter {
     /// The latest snapshot. A change after this read ends the next [`Waiter::changed`].
     pub fn read(&mut self) -> Arc<Snapshot> {
-        Arc::clone(&self.0.borrow_and_update())
+        let latest = self.hot.snapshot();
+        self.seen = latest.version;
+        latest
     }
 
     /// Ends when the snapshot is another than the one last read. A reason to read again, no more. May be dropped and called again.
     pub async fn changed(&mut self) {
-        if self.0.changed().await.is_err() {
-            // The order went while somebody waited on it. Whoever holds a place holds the order, so this does not happen;
-            // if it did, the wait would end with its time.
-            std::future::pending::<()>().await;
+        let mut rung = pin!(self.hot.bell.notified());
+        // Listening before looking: a change after the look rings, one before it is seen.
+        rung.as_mut().enable();
+        if self.hot.version() == self.seen {
+            rung.await;
         }
     }
 }

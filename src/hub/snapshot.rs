@@ -20,8 +20,6 @@ pub struct Snapshot {
     pub created_at: Timestamp,
     /// The status document as JSON.
     pub body: Bytes,
-    /// The version as a strong entity tag, quotes included.
-    pub etag: Bytes,
     status: Status,
     /// The commit that made the order final; None for an order that was final when it was first read.
     final_commit: Option<Arc<FinalCommit>>,
@@ -42,7 +40,6 @@ impl Snapshot {
             is_final: order.status.is_final(),
             created_at: order.created_at,
             body: StatusDocument::of(order).render().into(),
-            etag: format!("\"{}\"", order.version).into(),
             status: order.status,
             final_commit: None,
         }

@@ -27,7 +27,8 @@ impl Service {
             .filter_map(|order| Some((order.status, expire(order, now().max(order.expires_at))?)))
             .map(|(from, order)| Change { event: OrderEvent::changed(&order, from, Source::Expiry), order })
             .collect();
-        self.writing(journal::apply(&mut *transaction, &changes)).await?;
+        self.writing(journal::apply(&mut *transaction, &changes.iter().collect::<Vec<_>>()))
+            .await?;
         if let Err(error) = self.writing(async { Ok(transaction.commit().await?) }).await {
             self.clear_doubt(changes.iter().map(|change| change.order.id).collect());
             return Err(error);

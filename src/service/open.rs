@@ -70,7 +70,7 @@ impl Service {
     async fn read_again(&self, hot: &HotOrder, shown: Option<Version>) -> Result<(), DbError> {
         let read = || self.reading(orders::find(&self.pool, hot.id));
         let refreshed = timeout(REFRESH_PATIENCE, self.hub.refresh(hot, read)).await;
-        let refreshed = refreshed.unwrap_or(Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)));
+        let refreshed = refreshed.unwrap_or_else(|_| Err(DbError::no_answer()));
         let Err(error) = refreshed else { return Ok(()) };
         // The next polls need not find out for themselves.
         self.feed_health.read_failed(&error);
@@ -79,5 +79,5 @@ impl Service {
 }
 
 fn is_outdated(hot: &HotOrder, shown: Option<Version>) -> bool {
-    shown.is_some_and(|shown| shown > hot.snapshot().version)
+    shown.is_some_and(|shown| shown > hot.version())
 }

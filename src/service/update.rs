@@ -1,14 +1,19 @@
 //! Reporting an order's status: the domain decides, the database writes order and event as one, the hub tells the waiters.
 
+mod batch;
+
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::Service;
+use super::queue::Shift;
 use super::read::OrderName;
-use super::{Service, now};
-use crate::db::journal::Change;
-use crate::db::{DbError, journal, order_events, orders};
-use crate::domain::decision::{Decision, Rejection, decide};
-use crate::domain::event::{OrderEvent, Source};
+use crate::db::{DbError, orders};
+use crate::domain::decision::Rejection;
 use crate::domain::order::{MerchantId, Order, OrderId, Version};
 use crate::domain::report::Report;
 
@@ -26,7 +31,7 @@ pub enum UpdateError {
     #[error("the process is stopping")]
     Interrupted,
     #[error(transparent)]
-    Database(#[from] DbError),
+    Database(#[from] Arc<DbError>),
 }
 
 /// What the order's version must be for a report to be applied: an `If-Match`, or whatever else names versions.
@@ -34,16 +39,29 @@ pub trait Precondition: Send + Sync + 'static {
     fn allows(&self, version: Version) -> bool;
 }
 
+/// A report on its way.
+pub(super) struct ReportJob {
+    merchant: MerchantId,
+    name: OrderName,
+    report: Report,
+    precondition: Box<dyn Precondition>,
+    failed_tries: u32,
+    sender: oneshot::Sender<Result<Order, UpdateError>>,
+}
+
 /// Each failed try means that somebody else's report went through. An order has a handful of changes in its life; so many in
 /// a row are a loop somewhere.
 const MAX_TRIES: u32 = 50;
 /// Between two tries to read an order in doubt.
 const DOUBT_PAUSE: Duration = Duration::from_millis(500);
+/// How long a report waits for its turn to wait for a row.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 impl Service {
     /// Applies a report; answers with the order as it then stands.
     ///
-    /// Runs to its end even if the caller goes away in the middle: what is committed must reach the hub.
+    /// Reports that come at the same time are one statement (see [`batch`]); each has its own answer. All of it runs to its
+    /// end even if the caller goes away in the middle: what is committed must reach the hub.
     pub async fn update(
         self: &Arc<Self>,
         merchant: MerchantId,
@@ -51,66 +69,62 @@ impl Service {
         report: Report,
         precondition: impl Precondition,
     ) -> Result<Order, UpdateError> {
+        let (sender, answer) = oneshot::channel();
+        self.queue_report(ReportJob {
+            merchant,
+            name,
+            report,
+            precondition: Box::new(precondition),
+            failed_tries: 0,
+            sender,
+        });
+        answer.await.unwrap_or(Err(UpdateError::Interrupted))
+    }
+
+    /// The job's sender is answered in any case, at once if there is no room for it.
+    fn queue_report(self: &Arc<Self>, job: ReportJob) {
+        if let Err(error) = self.must_be_there() {
+            return job.fail(&Arc::new(error));
+        }
+        match self.reports.add(job) {
+            Ok(None) => {}
+            Ok(Some(shift)) => self.start_shift(shift),
+            Err(full) => full.0.fail(&Arc::new(DbError::Unavailable(sqlx::Error::PoolTimedOut))),
+        }
+    }
+
+    fn start_shift(self: &Arc<Self>, shift: Shift<ReportJob>) {
         let this = Arc::clone(self);
-        let update = async move { this.decide_and_commit(merchant, &name, &report, &precondition).await };
-        self.runtime
-            .spawn(update)
-            .await
-            .unwrap_or(Err(UpdateError::Interrupted))
+        let carry_out = move |jobs| {
+            let this = Arc::clone(&this);
+            async move { this.apply_batch(jobs).await }
+        };
+        self.runtime.spawn(shift.work(carry_out));
     }
 
-    /// Optimistic: read, decide, write if the version is still the one that was read, else from the beginning. No lock is
-    /// held between statements, and of two reports at once each is decided on the state it really met.
-    async fn decide_and_commit(
-        self: &Arc<Self>,
-        merchant: MerchantId,
-        name: &OrderName,
-        report: &Report,
-        precondition: &impl Precondition,
-    ) -> Result<Order, UpdateError> {
-        for _ in 0..MAX_TRIES {
-            let order = self.find_order(merchant, name).await?.ok_or(UpdateError::NotFound)?;
-            if !precondition.allows(order.version) {
-                return Err(UpdateError::VersionMismatch { current: order.version });
+    /// Tries a report once more, when nobody has the order's row any more: somebody else changed it, or is about to.
+    fn try_again(self: &Arc<Self>, id: OrderId, mut job: ReportJob) {
+        job.failed_tries += 1;
+        if job.failed_tries >= MAX_TRIES {
+            return job.answer(Err(UpdateError::Contended));
+        }
+        let this = Arc::clone(self);
+        self.runtime.spawn(async move {
+            match this.wait_for_row(id).await {
+                Ok(()) => this.queue_report(job),
+                Err(error) => job.fail(&Arc::new(error)),
             }
-            match decide(&order, report, now()) {
-                Decision::Unchanged => return Ok(order),
-                Decision::Rejected(rejection) => {
-                    self.log_rejection(&order, report, &rejection).await?;
-                    return Err(rejection.into());
-                }
-                Decision::Changed(after) => {
-                    if let Some(order) = self.commit(&order, *after).await? {
-                        return Ok(order);
-                    }
-                }
-            }
-        }
-        Err(UpdateError::Contended)
+        });
     }
 
-    /// Writes a change of the merchant's and tells the hub; None when somebody was faster.
-    async fn commit(self: &Arc<Self>, before: &Order, after: Order) -> Result<Option<Order>, DbError> {
-        let event = OrderEvent::changed(&after, before.status, Source::Merchant);
-        let change = [Change { order: after, event }];
-        let mut connection = self.connection().await?;
-        let applied = self.writing(journal::apply(&mut *connection, &change)).await;
-        if applied.is_err() {
-            self.clear_doubt(vec![before.id]);
-        }
-        if applied?.is_empty() {
-            return Ok(None);
-        }
-        let [Change { order, .. }] = change;
-        self.hub.publish(&order);
-        self.doorbell.ring();
-        Ok(Some(order))
-    }
-
-    async fn log_rejection(&self, order: &Order, report: &Report, rejection: &Rejection) -> Result<(), DbError> {
-        let to = report.target.status_for(order.status);
-        let event = OrderEvent::rejected(order, to, report, rejection.code(), now());
-        self.writing(order_events::append(&self.pool, &event)).await
+    /// Few at a time: a row that somebody keeps to himself costs those their time who want it, and no others their connection.
+    async fn wait_for_row(&self, id: OrderId) -> Result<(), DbError> {
+        let turn = timeout(LOCK_PATIENCE, self.row_waits.acquire()).await;
+        let _turn = turn
+            .ok()
+            .and_then(Result::ok)
+            .ok_or(DbError::Unavailable(sqlx::Error::PoolTimedOut))?;
+        self.writing(orders::wait_for_row(&self.pool, id)).await
     }
 
     /// A write that failed on its way may have been committed all the same. Reads those orders again, as soon as the database
@@ -118,19 +132,36 @@ impl Service {
     pub(super) fn clear_doubt(self: &Arc<Self>, ids: Vec<OrderId>) {
         let this = Arc::clone(self);
         self.runtime.spawn(async move {
-            for id in ids {
-                while let Err(error) = this.publish_stored(id).await {
-                    tracing::debug!(order.id = %id, %error, "cannot read an order that is in doubt yet");
-                    tokio::time::sleep(DOUBT_PAUSE).await;
-                }
+            while let Err(error) = this.publish_stored(&ids).await {
+                tracing::debug!(orders = ids.len(), %error, "cannot read orders that are in doubt yet");
+                tokio::time::sleep(DOUBT_PAUSE).await;
             }
         });
     }
 
-    async fn publish_stored(&self, id: OrderId) -> Result<(), DbError> {
-        if let Some(order) = self.reading(orders::find(&self.chores, id)).await? {
-            self.hub.publish(&order);
-        }
+    async fn publish_stored(&self, ids: &[OrderId]) -> Result<(), DbError> {
+        let found = self.reading(orders::find_all(&self.chores, ids)).await?;
+        self.hub.publish_all(&found.orders);
         Ok(())
+    }
+}
+
+impl ReportJob {
+    /// (Whoever asked may have gone away.)
+    fn answer(self, answer: Result<Order, UpdateError>) {
+        let _ = self.sender.send(answer);
+    }
+
+    fn fail(self, error: &Arc<DbError>) {
+        self.answer(Err(UpdateError::Database(Arc::clone(error))));
+    }
+}
+
+impl fmt::Debug for ReportJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReportJob")
+            .field("name", &self.name)
+            .field("report", &self.report)
+            .finish_non_exhaustive()
     }
 }

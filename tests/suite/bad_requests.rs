@@ -47,7 +47,10 @@ async fn a_method_that_a_path_does_not_take_is_a_405_that_says_which_it_takes() 
         let path = route
             .path
             .replace("{id}", &Uuid::now_v7().to_string())
-            .replace("{no}", "A-1");
+            .replace("{no}", "A-1")
+            .replace("{server:[^/.]+}", "000")
+            .replace("{session:[^/.]+}", "abcdefgh")
+            .replace("{page:iframe[0-9A-Za-z._-]*\\.html}", "iframe.html");
         let allowed: Vec<_> = route.allow.split(", ").collect();
         for method in methods.into_iter().filter(|method| !allowed.contains(method)) {
             let answer = app

@@ -158,14 +158,9 @@ async fn a_change_whose_confirmation_was_lost_is_seen_once_the_report_is_repeate
     let order = app.create_order().await;
     let held = app.ask(&order).if_none_match("\"1\"").query("wait", 50).spawn();
     app.wait_for_held(1).await;
-    // The report gets as far as the row and waits for it there; then Postgres applies it, and nobody hears of that.
-    let mut transaction = app.pool.begin().await.unwrap();
+    // The report is stopped in the middle; then Postgres applies it, and nobody hears of that.
+    let transaction = app.hold_changes().await;
     let id = Uuid::parse_str(&order.id).unwrap();
-    sqlx::query("select from orders where id = $1 for update")
-        .bind(id)
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
     let path = format!("/v1/orders/{}/status", order.id);
     let report = tokio::spawn(Answer::to(
         app.merchant(Method::PUT, &path).json(&json!({ "status": "succeeded" })),

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::sockjs::subscribe;
+use crate::support::stomp::Frame;
 use crate::support::{App, Order};
 
 /// The documents that one observer was shown, by version.
@@ -50,6 +52,52 @@ async fn over_socket(app: &App, order: &Order) -> JoinHandle<Shown> {
     })
 }
 
+async fn over_stomp(app: &App, order: &Order) -> JoinHandle<Shown> {
+    let mut stomp = app.stomp_of(order).await;
+    stomp.subscribe("1", order, &[]).await;
+    tokio::spawn(async move {
+        let mut shown = Shown::new();
+        while !take(&mut shown, stomp.frame().await.document()) {}
+        shown
+    })
+}
+
+async fn over_sockjs_polls(app: &App, order: &Order) -> JoinHandle<Shown> {
+    let session = app.sockjs();
+    subscribe(&session, order).await;
+    tokio::spawn(async move {
+        let mut shown = Shown::new();
+        loop {
+            for message in session.messages().await {
+                if take(&mut shown, Frame::read(&message).document()) {
+                    return shown;
+                }
+            }
+        }
+    })
+}
+
+async fn over_sockjs_stream(app: &App, order: &Order) -> JoinHandle<Shown> {
+    let session = app.sockjs();
+    subscribe(&session, order).await;
+    let mut stream = session.stream("GET", "eventsource").await;
+    tokio::spawn(async move {
+        let mut shown = Shown::new();
+        loop {
+            let event = stream.until("\r\n\r\n").await;
+            let Some(list) = event.trim().strip_prefix("data: a") else {
+                continue;
+            };
+            let messages: Vec<String> = serde_json::from_str(list).unwrap();
+            for message in messages {
+                if take(&mut shown, Frame::read(&message).document()) {
+                    return shown;
+                }
+            }
+        }
+    })
+}
+
 async fn over_merchants_socket(app: &App, order: &Order) -> JoinHandle<Shown> {
     let mut socket = app.follow_merchant(&app.api_key).await;
     let id = order.id.clone();
@@ -90,6 +138,9 @@ async fn over_all_transports_and_replicas_the_same_versions_are_shown_in_the_sam
         for _ in 0..3 {
             observers.push(over_sse(app, &order));
             observers.push(over_socket(app, &order).await);
+            observers.push(over_stomp(app, &order).await);
+            observers.push(over_sockjs_polls(app, &order).await);
+            observers.push(over_sockjs_stream(app, &order).await);
             observers.push(over_polls(app, &order, 25));
         }
         observers.push(over_merchants_socket(app, &order).await);

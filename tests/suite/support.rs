@@ -7,6 +7,7 @@ mod database;
 mod events;
 mod exchange;
 mod gate;
+mod held;
 pub mod merchant;
 mod metrics;
 mod place;
@@ -14,6 +15,8 @@ mod process;
 mod raw;
 pub mod schema;
 pub mod socket;
+mod sockjs;
+pub mod stomp;
 
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
@@ -23,6 +26,8 @@ pub use gate::Gate;
 pub use place::{Place, is_running, postmaster};
 pub use process::Process;
 pub use raw::RawConnection;
+pub use sockjs::Polled;
+pub use stomp::Stomp;
 
 use std::time::{Duration, Instant};
 

@@ -27,6 +27,7 @@ impl From<CreateError> for ApiError {
             CreateError::OutTradeNoTaken { id } => Self::OutTradeNoTaken { id },
             CreateError::KeyReused => Self::KeyReused,
             CreateError::ExpiryPassed => Self::invalid("expires_at", EXPIRES_AT_RANGE),
+            CreateError::Interrupted => Self::Stopping,
             CreateError::Database(error) => error.into(),
         }
     }

@@ -126,15 +126,18 @@ impl Connection {
     /// Waits for a whole poll and has it let in.
     async fn ask(&mut self, door: &Door, outbox: &Outbox, limits: &mut Limits<'_, impl Future<Output = ()>>) -> Next {
         loop {
-            let mut room = [EMPTY_HEADER; MAX_FIELDS];
-            match head::read(&self.ahead, &mut room) {
-                Arrival::Poll(poll) => {
-                    let start = Instant::now();
-                    limits.alarm.set(start, IDLE_LIMIT);
-                    return Next::Asked(let_in(door, outbox, &poll, (self.peer, start)).await);
+            // (Making room for the fields takes as long as a good part of an answer, so not for nothing.)
+            if !self.ahead.is_empty() {
+                let mut room = [EMPTY_HEADER; MAX_FIELDS];
+                match head::read(&self.ahead, &mut room) {
+                    Arrival::Poll(poll) => {
+                        let start = Instant::now();
+                        limits.alarm.set(start, IDLE_LIMIT);
+                        return Next::Asked(let_in(door, outbox, &poll, (self.peer, start)).await);
+                    }
+                    Arrival::Foreign => return Next::Foreign,
+                    Arrival::Incomplete => {}
                 }
-                Arrival::Foreign => return Next::Foreign,
-                Arrival::Incomplete => {}
             }
             match self.wait_for_more(limits).await {
                 Waited::More => {}
@@ -151,10 +154,13 @@ impl Connection {
     /// Waits for bytes, within the limits.
     async fn wait_for_more(&mut self, limits: &mut Limits<'_, impl Future<Output = ()>>) -> Waited {
         let begun = !self.ahead.is_empty();
-        self.ahead.reserve(USUAL_HEAD_BYTES);
         let waited = poll_fn(|context| {
-            if let Poll::Ready(read) = self.poll_read(context) {
-                return Poll::Ready(read);
+            // Room is made when there is something to read: whoever is silent for long needs none.
+            if self.ahead.capacity() > 0 || self.stream.poll_read_ready(context).is_ready() {
+                self.ahead.reserve(USUAL_HEAD_BYTES);
+                if let Poll::Ready(read) = self.poll_read(context) {
+                    return Poll::Ready(read);
+                }
             }
             // Whose request has begun to arrive is answered before the end.
             if !begun && limits.closing.as_mut().poll(context).is_ready() {

@@ -1,0 +1,17 @@
+-- One order and its event in one statement, as payquery writes them.
+\set number random(1, 1000000000000)
+with created as (
+    insert into orders (id, merchant_id, out_trade_no, amount, currency, description, metadata, client_secret, fingerprint,
+                        status, late, version, refunded_amount, created_at, updated_at, expires_at)
+    values ((lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') || '70008'
+             || substr(md5(:number::text), 1, 15))::uuid,
+            '00000000-0000-7000-8000-000000000000', 'B' || :number::text, 1000, 'CNY', null, null,
+            'pqs_0123456789012345678901234567890123456789012',
+            '\x0000000000000000000000000000000000000000000000000000000000000000', 'pending', false, 1, 0, now(), now(),
+            now() + interval '1 day')
+    on conflict (merchant_id, out_trade_no) do nothing
+    returning id, merchant_id, out_trade_no)
+insert into order_events (id, kind, order_id, merchant_id, out_trade_no, version, to_status, source, accepted, at, data)
+select gen_random_uuid(), 'order.created', id, merchant_id, out_trade_no, 1, 'pending', 'merchant', true, now(),
+       '{"amount": 1000, "currency": "CNY", "expires_at": "2030-01-01T00:00:00.000Z"}'
+from created;

@@ -1,0 +1,14 @@
+-- What payquery writes for a report, for one row: the order and its event, in one statement.
+\set number random(1, :orders)
+with changed as (
+    update orders
+    set status = case status when 'pending' then 'processing' else 'pending' end, reason = null, late = false,
+        version = version + 1, refunded_amount = 0, transaction_id = null, updated_at = now(), paid_at = null
+    where id = ('00000000-0000-7000-8000-' || lpad(:number::text, 12, '0'))::uuid
+    returning id, merchant_id, out_trade_no, version, status)
+insert into order_events (id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status, source, accepted,
+                          reason, at, data)
+select gen_random_uuid(), 'order.' || status, id, merchant_id, out_trade_no, version,
+       case status when 'pending' then 'processing' else 'pending' end, status, 'merchant', true, null, now(),
+       '{"amount": 1000, "currency": "CNY", "refunded_amount": 0, "transaction_id": null, "paid_at": null, "late": false}'
+from changed;
