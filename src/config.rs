@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 
+use crate::domain::order::MerchantId;
 use crate::http::{CorsOrigins, Rate};
 use crate::telemetry::LogFormat;
 use crate::{db, http, push, service};
@@ -67,7 +68,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Make a merchant "demo" with an API key, and print the key and curl lines that use it [default: false]
+    /// Make a merchant "demo" with an API key, print the key and curl lines that use it, and serve a checkout page at /demo [default: false]
     #[arg(long, env = "PAYQUERY_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
     pub demo: bool,
 
@@ -203,7 +204,8 @@ impl ServeArgs {
         }
     }
 
-    pub fn http_settings(&self) -> http::Settings {
+    /// `demo_merchant`: for whom the demo's pages act, if there are to be any.
+    pub fn http_settings(&self, demo_merchant: Option<MerchantId>) -> http::Settings {
         let rate = |per_second: f64, burst| (per_second > 0.0).then_some(Rate { per_second, burst });
         http::Settings {
             max_wait: self.max_wait,
@@ -213,6 +215,7 @@ impl ServeArgs {
             trusted_proxies: self.trusted_proxies.clone(),
             cors_origins: self.cors_origins.clone(),
             processors: processors(),
+            demo_merchant,
         }
     }
 

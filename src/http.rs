@@ -11,6 +11,7 @@ mod body;
 mod client_address;
 mod conditional;
 mod cors;
+mod demo;
 mod error;
 mod events;
 mod fields;
@@ -41,7 +42,9 @@ use ipnet::IpNet;
 use metrics::{Gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::domain::order::MerchantId;
 use crate::service::Service;
+use demo::Demo;
 use limits::Limiter;
 use pace::Pace;
 use poll_metrics::PollMetrics;
@@ -67,6 +70,8 @@ pub struct Settings {
     pub cors_origins: CorsOrigins,
     /// How many processors this process may use at once; its load is measured against them.
     pub processors: usize,
+    /// For whom the demo's pages act; without one there are no such pages.
+    pub demo_merchant: Option<MerchantId>,
 }
 
 /// Which web pages may read a status.
@@ -88,6 +93,7 @@ pub struct Door {
     pace: Pace,
     polls: PollMetrics,
     routes: RouteMetrics,
+    demo: Option<Demo>,
     sizes: Sizes,
     prometheus: PrometheusHandle,
 }
@@ -110,9 +116,9 @@ impl Door {
             auth_failure_limiter: Limiter::new("authentication", settings.auth_failure_rate),
             key_lookup_limiter: Limiter::new("key-lookup", settings.auth_failure_rate.map(Rate::tenfold)),
             pace: Pace::new(settings.processors),
-            settings,
             polls: PollMetrics::new(),
             routes: RouteMetrics::new(),
+            demo: settings.demo_merchant.map(Demo::new),
             sizes: Sizes {
                 hot_orders: gauge!("payquery_hub_orders"),
                 poll_keys: gauge!("payquery_limiter_keys", "policy" => "poll"),
@@ -120,6 +126,7 @@ impl Door {
                 failure_keys: gauge!("payquery_limiter_keys", "policy" => "authentication"),
             },
             prometheus,
+            settings,
         }
     }
 
@@ -132,6 +139,9 @@ impl Door {
             .merchant_keys
             .set(self.merchant_limiter.drop_idle_keys() as f64);
         self.key_lookup_limiter.drop_idle_keys();
+        if let Some(demo) = &self.demo {
+            demo.drop_idle_keys();
+        }
         self.sizes
             .failure_keys
             .set(self.auth_failure_limiter.drop_idle_keys() as f64);

@@ -56,6 +56,9 @@ impl Application {
         let issuing_key = Service::issuing_key(pool)
             .await
             .context("cannot read the issuing key; run `payquery migrate`")?;
+        let demo_merchant = demo::merchant(args, pool)
+            .await
+            .context("cannot make the merchant \"demo\"")?;
         let metrics = Metrics::new();
         let (service, mut feed, door, streams) = metrics.record(|| {
             let service = Arc::new(Service::new(
@@ -64,7 +67,8 @@ impl Application {
                 issuing_key,
                 &args.service_settings(budget.held),
             ));
-            let door = Arc::new(Door::new(Arc::clone(&service), args.http_settings(), metrics.handle()));
+            let settings = args.http_settings(demo_merchant);
+            let door = Arc::new(Door::new(Arc::clone(&service), settings, metrics.handle()));
             let feed = service.feed();
             let gate = Arc::clone(&door) as Arc<dyn Gate>;
             let streams = Streams::new(gate, &service, args.stream_settings());

@@ -8,6 +8,7 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::future::{Either, LocalBoxFuture, select};
 use serde::de::DeserializeOwned;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::auth::Merchant;
@@ -40,17 +41,36 @@ impl<T: DeserializeOwned> FromRequest for MerchantJson<T> {
                 Either::Right((Ok(Err(error)), _)) => return Err(explain_payload(&error).into()),
                 Either::Right((bytes, merchant)) => (merchant.await?, bytes),
             };
-            if !is_json {
-                return Err(ApiError::UnsupportedMediaType.into());
-            }
-            let bytes = bytes.map_err(|_| ApiError::BodyTooSlow)?;
-            let bytes = bytes.map_err(|error| explain_payload(&error))?;
-            Ok(Self {
-                merchant,
-                body: read(&bytes)?,
-            })
+            let body = understand(is_json, bytes)?;
+            Ok(Self { merchant, body })
         })
     }
+}
+
+/// A JSON body of somebody who needs no API key.
+#[derive(Debug)]
+pub struct OpenJson<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest for OpenJson<T> {
+    type Error = actix_web::Error;
+    type Future = LocalBoxFuture<'static, Result<Self, actix_web::Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = has_json_type(request);
+        let bytes = timeout(BODY_TIMEOUT, web::Bytes::from_request(request, payload));
+        Box::pin(async move { Ok(Self(understand(is_json, bytes.await)?)) })
+    }
+}
+
+/// What came of reading a body.
+type Arrived = Result<Result<web::Bytes, actix_web::Error>, Elapsed>;
+
+fn understand<T: DeserializeOwned>(is_json: bool, bytes: Arrived) -> Result<T, ApiError> {
+    if !is_json {
+        return Err(ApiError::UnsupportedMediaType);
+    }
+    let bytes = bytes.map_err(|_| ApiError::BodyTooSlow)?;
+    read(&bytes.map_err(|error| explain_payload(&error))?)
 }
 
 /// `application/json` and its kin (`…+json`), with any parameters.

@@ -58,8 +58,10 @@ pub enum ApiError {
     },
     /// A WebSocket handshake (RFC 6455 §4.2) is due, and this is none.
     HandshakeDue,
-    /// A page of an origin that is not allowed opens a socket.
-    OriginRefused,
+    /// A page asks for what pages of its origin may not do.
+    OriginRefused {
+        reason: &'static str,
+    },
     /// A stream found no place to wait in.
     NoPlace,
     /// A connection follows as many orders as it may.
@@ -180,7 +182,7 @@ impl ApiError {
                 "handshake_due",
                 "A WebSocket handshake is due here",
             ),
-            Self::OriginRefused => (
+            Self::OriginRefused { .. } => (
                 StatusCode::FORBIDDEN,
                 "origin_refused",
                 "Pages of this origin may not ask here",
@@ -222,7 +224,7 @@ impl ApiError {
             Self::UnsupportedMediaType => "send the body as JSON, with Content-Type: application/json".into(),
             Self::BodyTooLarge => format!("a body may have {} bytes at most", super::MAX_BODY_BYTES),
             Self::BodyTooSlow => "the body did not arrive within 15 s".into(),
-            Self::Unauthorized { reason } => (*reason).into(),
+            Self::Unauthorized { reason } | Self::OriginRefused { reason } => (*reason).into(),
             Self::OrderNotFound => "there is no such order, or these credentials do not open it".into(),
             Self::RouteNotFound => "nothing is served at this path; /docs lists what is".into(),
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
@@ -249,7 +251,6 @@ impl ApiError {
                 DbError::Refused(_) | DbError::Unreadable(_) => "the logs say more under the request_id".into(),
             },
             Self::HandshakeDue => "connect by WebSocket, version 13: ws:// or wss://".into(),
-            Self::OriginRefused => "PAYQUERY_CORS_ORIGINS names the origins whose pages may ask".into(),
             Self::NoPlace => {
                 "as many requests and streams are held as may be; the document is told, its changes are not: ask again"
                     .into()

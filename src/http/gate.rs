@@ -19,13 +19,17 @@ use crate::hub::HotOrder;
 use crate::push::Gate;
 use crate::push::gate::{Asker, Fault, Opening, Refusal};
 
+const ORIGIN_REFUSED: ApiError = ApiError::OriginRefused {
+    reason: "PAYQUERY_CORS_ORIGINS names the origins whose pages may ask",
+};
+
 impl Gate for Door {
     fn admit(&self, handshake: &HttpRequest) -> Result<Asker, Error> {
         let fields = handshake.headers();
         // Browsers ask for no leave before they open a socket: the door looks itself (RFC 6455 §10.2).
         let from_page = fields.first("origin").is_some();
         if from_page && self.settings.cors_origins.grant(fields) == Grant::Nothing {
-            return Err(ApiError::OriginRefused.into());
+            return Err(ORIGIN_REFUSED.into());
         }
         Ok(Asker {
             client: self.client_of(handshake),

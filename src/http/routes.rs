@@ -2,11 +2,11 @@
 
 use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder};
+use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, guard};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::ApiError;
-use super::{Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses, streams};
+use super::{Door, MAX_BODY_BYTES, demo, events, openapi, operations, orders, report, status, statuses, streams};
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
 use crate::push::{sockjs, stomp};
@@ -88,6 +88,17 @@ pub fn table() -> Vec<Route> {
         route(HEALTHZ, "GET, HEAD", |r| readable(r, operations::get_health)),
         route(READYZ, "GET, HEAD", |r| readable(r, operations::get_readiness)),
         route(METRICS, "GET, HEAD", |r| readable(r, operations::get_metrics)),
+        route("/demo", "GET, HEAD", |r| readable(in_demo(r), demo::checkout)),
+        route("/demo/pay/{id}", "GET, HEAD", |r| readable(in_demo(r), demo::pay)),
+        route("/demo/assets/{name}", "GET, HEAD", |r| {
+            readable(in_demo(r), demo::asset)
+        }),
+        route("/demo/orders", "POST", |r| {
+            in_demo(r).route(web::post().to(demo::create_order))
+        }),
+        route("/demo/orders/{id}/actions", "POST", |r| {
+            in_demo(r).route(web::post().to(demo::act))
+        }),
         route("/openapi.json", "GET, HEAD", |r| readable(r, openapi::get_document)),
         route("/docs", "GET, HEAD", |r| readable(r, to_docs)),
     ]
@@ -119,6 +130,11 @@ fn by_page(resource: Resource) -> Resource {
     resource
         .route(web::post().to(sockjs::transport))
         .route(web::method(Method::OPTIONS).to(sockjs::transport))
+}
+
+/// One that is there with `--demo` only.
+fn in_demo(resource: Resource) -> Resource {
+    resource.guard(guard::fn_guard(demo::is_on))
 }
 
 /// A GET that also answers HEAD.

@@ -10,6 +10,7 @@ use super::{Service, random_bytes};
 use crate::db::api_keys::{ActiveKey, ListedKey};
 use crate::db::{DbError, Pool, api_keys, merchants};
 use crate::domain::api_key::{ApiKey, ApiKeyDigest};
+use crate::domain::order::MerchantId;
 use crate::domain::text::MerchantName;
 
 /// The API keys that were seen and found good. A revoked one is dropped within a housekeeping step.
@@ -109,11 +110,16 @@ pub async fn revoke_key(pool: &Pool, key_id: Uuid) -> Result<bool, DbError> {
     api_keys::revoke(pool, key_id).await
 }
 
+/// The merchant "demo"; made when there is none.
+pub async fn demo_merchant(pool: &Pool) -> Result<MerchantId, DbError> {
+    let name = MerchantName::parse("demo").expect("a short word is a name");
+    merchants::find_or_create(pool, &name).await
+}
+
 /// The key of the merchant "demo": the same at each start of an installation, without being kept anywhere. It is made from the
 /// installation's issuing key.
 pub async fn issue_demo_key(pool: &Pool) -> Result<ApiKey, DbError> {
-    let name = MerchantName::parse("demo").expect("a short word is a name");
-    let merchant = merchants::find_or_create(pool, &name).await?;
+    let merchant = demo_merchant(pool).await?;
     let issuing_key = super::Service::issuing_key(pool).await?;
     let key = (0..).find_map(|round| ApiKey::generate(&issuing_key.derive("payquery demo api key", round)));
     let key = key.expect("some round of the first few has enough usable bytes");

@@ -3,8 +3,19 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use crate::db::Pool;
-use crate::service::authenticate::issue_demo_key;
+use crate::config::ServeArgs;
+use crate::db::{DbError, Pool};
+use crate::domain::order::MerchantId;
+use crate::service::authenticate::{demo_merchant, issue_demo_key};
+
+/// The merchant that the demo's pages act for; None without `--demo`.
+pub(super) async fn merchant(args: &ServeArgs, pool: &Pool) -> Result<Option<MerchantId>, DbError> {
+    if args.demo {
+        demo_merchant(pool).await.map(Some)
+    } else {
+        Ok(None)
+    }
+}
 
 /// Makes the demo merchant's key and prints how to use it.
 pub(super) async fn welcome(pool: &Pool, address: SocketAddr) -> anyhow::Result<()> {

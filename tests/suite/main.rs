@@ -14,6 +14,7 @@ mod cli;
 mod client_addresses;
 mod cors;
 mod creating;
+mod demo;
 mod description;
 mod documents;
 mod drain;

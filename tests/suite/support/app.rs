@@ -44,6 +44,12 @@ impl AppBuilder {
         self
     }
 
+    /// With the merchant "demo", and the demo's pages.
+    pub fn demo(mut self) -> Self {
+        self.flags.push("--demo".into());
+        self
+    }
+
     pub async fn spawn(self) -> App {
         self.spawn_over(Arc::new(TestDatabase::create().await)).await
     }

@@ -1,0 +1,61 @@
+// The phone's page: what is to be paid, and a button. The order's secret stands behind the # of the address.
+
+import { longpoll } from '/demo/assets/transports.js';
+import { say, sayMoney, sayStatus, translatePage } from '/demo/assets/words.js';
+
+const byId = (id) => document.getElementById(id);
+const order = { order_id: location.pathname.split('/').pop(), client_secret: location.hash.slice(1) };
+
+/** A screen as `transports.js` means it. */
+const view = {
+  version: 0,
+  isFinal: false,
+  problem: '',
+  asked() {},
+  unchanged() {},
+  show(document) {
+    if (document.version > this.version) {
+      this.version = document.version;
+      this.document = document;
+    }
+    this.isFinal = this.document.final;
+    this.problem = '';
+    render();
+  },
+  trouble({ isFinal, message }) {
+    this.problem = isFinal ? say('refused', { detail: message }) : say('offline');
+    render();
+  },
+};
+
+byId('pay').addEventListener('click', async () => {
+  byId('pay').disabled = true;
+  try {
+    const response = await fetch(`/demo/orders/${order.order_id}/actions`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${order.client_secret}` },
+      body: JSON.stringify({ action: 'pay' }),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.detail);
+    view.show(answer);
+  } catch (failure) {
+    view.problem = say('actionFailed', { detail: failure.message });
+    render();
+  }
+});
+
+function render() {
+  const { document: known } = view;
+  const sum = known && sayMoney(known.amount, known.currency);
+  byId('sum').textContent = sum ?? '–';
+  byId('outcome').textContent = known ? sayStatus(known) : '';
+  byId('outcome').dataset.status = known?.status ?? 'none';
+  byId('pay').textContent = known ? say('payNow', { sum }) : say('pay');
+  byId('pay').disabled = !known || !['pending', 'processing', 'failed'].includes(known.status);
+  byId('pay').hidden = Boolean(known?.final) && known.status !== 'failed';
+  byId('trouble').textContent = order.client_secret ? view.problem : say('badLink');
+}
+
+translatePage(render);
+if (order.client_secret) longpoll(order, view);
