@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks and tests the client library in clients/js against the real service, in Node, in Chromium and in a mini-program
-# simulator. PAYQUERY_BIN names a payquery that is built already; CHROMIUM_BIN a browser. Arguments choose test files:
+# simulator, and the demo's pages in Chromium. PAYQUERY_BIN names a payquery that is built already; CHROMIUM_BIN a browser. Arguments choose test files:
 # scripts/test-js.sh browser
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,6 +20,11 @@ for name in DATABASE_URL $(compgen -e PAYQUERY_ | grep -v '^PAYQUERY_BIN$'); do
   unset "$name"
 done
 
+# What the demo's pages looked like: for CI to keep, and people to see.
+SCREENSHOTS=$(realpath -m "$(scripts/target-dir.sh)/screenshots")
+export SCREENSHOTS
+rm -rf "$SCREENSHOTS"
+
 cd clients/js
 step() {
   echo "-- $*"
@@ -30,4 +35,5 @@ step npm run --silent check
 step npm test --silent -- "$@"
 step npm run --silent size
 step npm run --silent pack:check
+echo "screenshots of the demo's pages: $SCREENSHOTS"
 echo "client: all good"

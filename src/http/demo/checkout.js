@@ -106,7 +106,7 @@ function renderCost() {
   if (!order) return;
   const seconds = Math.round((performance.now() - createdAt) / 1000);
   const [polling, longpoll] = panels.map(({ counts }) => counts.requests);
-  if (!newest?.final) byId('cost').textContent = say('cost', { seconds, polling, longpoll });
+  if (panels.some(({ isFinal }) => !isFinal)) byId('cost').textContent = say('cost', { seconds, polling, longpoll });
 }
 
 setInterval(renderCost, 1000);

@@ -51,16 +51,16 @@ export class Panel {
     const since = this.told(order);
     this.history.unshift({ order, at: new Date(), seconds: (performance.now() - since) / 1000 });
     this.counts.documents += 1;
-    this.learn();
+    this.well();
   }
 
   unchanged() {
     this.counts.unchanged += 1;
-    this.learn();
+    this.well();
   }
 
   /** There was an answer: after the one that says "final" nothing is asked any more. */
-  learn() {
+  well() {
     this.isFinal = Boolean(this.history[0]?.order.final);
     this.problem = undefined;
     this.render();

@@ -2,7 +2,7 @@
 // watchdogs, steps from one to another, and pages that are hidden.)
 //
 // Each is a function of an order and a screen, and returns what stops it. A screen counts what was `asked`, is `show`n
-// documents, and told of answers that are `unchanged` and of `trouble`.
+// documents, and told of answers that are `unchanged`, of `trouble`, and that all is `well`.
 
 const WAIT = 25; // seconds that a request asks to be held
 const HELD = 1000; // an answer without news that took less was not held, in ms
@@ -33,15 +33,18 @@ async function ask(order, screen, query, signal) {
   return Number(response.headers.get('X-Poll-Interval')) * 1000 || RETRY;
 }
 
-/** Asks again and again, never twice at once; `askOnce` returns how long to pause. */
+/** Asks again and again, never twice at once; `askOnce` is told whether the last time failed, and returns how long to pause. */
 function repeat(screen, askOnce) {
   const life = new AbortController();
   let timer;
+  let hasFailed = false;
   const turn = async () => {
     let pause;
     try {
-      pause = await askOnce(life.signal);
+      pause = await askOnce(life.signal, hasFailed);
+      hasFailed = false;
     } catch (failure) {
+      hasFailed = true;
       if (life.signal.aborted) return;
       screen.trouble(failure);
       if (failure.isFinal) return;
@@ -65,12 +68,14 @@ export function polling(order, screen) {
 }
 
 export function longpoll(order, screen) {
-  return repeat(screen, async (signal) => {
+  return repeat(screen, async (signal, hasFailed) => {
     const { version } = screen;
     const start = performance.now();
-    const pace = await ask(order, screen, version ? `?wait=${WAIT}` : '', signal);
-    const isHeld = screen.version !== version || performance.now() - start >= HELD;
-    return isHeld ? 0 : pace;
+    // After a failure the screen wants to know at once that all is well again.
+    const mayWait = version && !hasFailed;
+    const pace = await ask(order, screen, mayWait ? `?wait=${WAIT}` : '', signal);
+    const wasHeld = screen.version !== version || performance.now() - start >= HELD;
+    return wasHeld || !mayWait ? 0 : pace;
   });
 }
 
@@ -81,6 +86,7 @@ export function sse(order, screen) {
   const connect = () => {
     source = new EventSource(`${statusUrl(order)}?client_secret=${encodeURIComponent(order.client_secret)}`);
     screen.asked();
+    source.onopen = () => screen.well();
     source.onmessage = ({ data }) => {
       screen.show(JSON.parse(data));
       if (screen.isFinal) stop();

@@ -22,7 +22,7 @@ const WORDS = {
     late: 'Late payment',
     refund: 'Refund',
     again: 'Ask again',
-    panels: 'What the payer’s screen knows',
+    panels: "What the payer's screen knows",
     times: 'Times: after the button was pressed on this page, or after the first of the four knew it.',
     cost: 'For {seconds} s now: polling has asked {polling} times, long-polling {longpoll} times.',
     noOrder: 'No order yet.',
@@ -145,11 +145,12 @@ export function sayStatus(order) {
 
 /** `minorUnits` of a currency with two decimals. */
 export function sayMoney(minorUnits, currency) {
-  return new Intl.NumberFormat(language, { style: 'currency', currency }).format(minorUnits / 100);
+  return new Intl.NumberFormat(language, { style: 'currency', currency, currencyDisplay: 'narrowSymbol' }).format(minorUnits / 100);
 }
 
 export function sayTime(time) {
-  return time.toLocaleTimeString(language, { hour12: false, fractionalSecondDigits: 3 });
+  const parts = { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hourCycle: 'h23' };
+  return time.toLocaleTimeString(language, parts);
 }
 
 /** Translates the page now, and whenever the button is pressed; `render` writes what is not in the page itself. */
