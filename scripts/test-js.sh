@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks and tests the client library in clients/js against the real service, in Node, in Chromium and in a mini-program
-# simulator, and the demo's pages in Chromium. PAYQUERY_BIN names a payquery that is built already; CHROMIUM_BIN a browser. Arguments choose test files:
-# scripts/test-js.sh browser
+# simulator, and the demo's pages in Chromium. PAYQUERY_BIN names a payquery that is built already; CHROMIUM_BIN a browser.
+# Arguments choose test files: scripts/test-js.sh browser
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,7 +21,7 @@ for name in DATABASE_URL $(compgen -e PAYQUERY_ | grep -v '^PAYQUERY_BIN$'); do
 done
 
 # What the demo's pages looked like: for CI to keep, and people to see.
-SCREENSHOTS=$(realpath -m "$(scripts/target-dir.sh)/screenshots")
+SCREENSHOTS=$(realpath -m "${CARGO_TARGET_DIR:-target}/screenshots")
 export SCREENSHOTS
 rm -rf "$SCREENSHOTS"
 

@@ -32,6 +32,8 @@ await build({
 const tests = [
   '--enable-source-maps',
   '--test',
+  // They mostly wait.
+  '--test-concurrency=4',
   ...sources.map((name) => join('.tests', name.replace(/\.ts$/, '.mjs'))),
 ];
 if (process.env.DATABASE_URL) process.exit(run(process.execPath, tests));

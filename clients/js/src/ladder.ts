@@ -5,7 +5,7 @@ import type { Ending, TransportName } from './transports/transport';
 const LEVEL: Record<TransportName, number> = { websocket: 2, sse: 2, longpoll: 1, polling: 0 };
 /** Sessions cut short, one after another, that make a transport a bad one. */
 const MAX_CUT = 2;
-/** A held request that fails sooner was not cut for being held, in milliseconds. */
+/** A request that ends sooner was not held, in milliseconds. */
 const HELD = 1_000;
 const MAX_REST = 600_000;
 
@@ -52,7 +52,7 @@ export class Ladder {
   learn(kind: Ending['kind'], lived: number): boolean {
     const { rung } = this;
     if (kind === 'answered') {
-      rung.cut = 0;
+      if (lived >= HELD) rung.cut = 0; // a quick answer says nothing of held ones
       this.climb();
     } else if (kind === 'broken' && rung.level === 2) {
       return this.fall();

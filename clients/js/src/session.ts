@@ -8,6 +8,7 @@ const TRANSPORTS: Record<TransportName, Transport> = { websocket, sse, longpoll,
 
 export interface SessionEvents {
   version(): number;
+  troubled(): boolean;
   offer(value: unknown): boolean;
   /** There was an answer, or a sign of life, of payquery's own. */
   onGood(): void;
@@ -51,6 +52,7 @@ export function openSession(settings: Settings, name: TransportName, events: Ses
     orderId: settings.options.orderId,
     clientSecret: settings.options.clientSecret,
     version: events.version,
+    troubled: events.troubled,
     offer: (value) => live && events.offer(value),
     prove: () => {
       proven = true;

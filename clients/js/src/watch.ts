@@ -147,6 +147,7 @@ class Watch implements PaymentWatch {
     this.openedAt = this.now();
     this.closeSession = openSession(this.settings, name, {
       version: () => this.document?.version || 0,
+      troubled: () => this.complained,
       offer: (value) => this.offer(value),
       onGood: () => this.recover(),
       onEnd: (ending, lived) => this.proceed(ending, lived),
@@ -161,6 +162,8 @@ class Watch implements PaymentWatch {
   private offer(value: unknown): boolean {
     const document = readDocument(value, this.settings.options.orderId);
     if (!document) return false;
+    this.recover(); // first, since after the final one nothing is told
+    if (this.ended) return true;
     if (document.version <= (this.document?.version || 0)) return true;
     this.document = document;
     this.tell('onStatus', document);

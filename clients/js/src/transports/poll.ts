@@ -6,18 +6,22 @@ export const polling: Transport = (port) => openPoll(port, 0);
 
 export const longpoll: Transport = (port) => openPoll(port, port.timing.wait);
 
-/** One request. Held for up to `wait` seconds, if it can prove what it knows; the first one cannot. */
-function openPoll(port: Port, wait: number): () => void {
+/**
+ * One request. With `most`, it is held for up to so many seconds if it can prove what it knows; the first one cannot, and
+ * after trouble a quick answer is worth more.
+ */
+function openPoll(port: Port, most: number): () => void {
   const { adapter, clock, timing } = port;
   const version = port.version();
+  const wait = version && !port.troubled() ? most : 0;
   const asked = clock.now();
   const headers: Record<string, string> = authorization(port);
-  let query = wait && version ? `?wait=${wait}` : '';
+  let query = wait ? `?wait=${wait}` : '';
   if (version) {
     if (adapter.etags) headers['If-None-Match'] = `"${version}"`;
     else query += `${query ? '&' : '?'}since_version=${version}`;
   }
-  const patience = (version ? wait * 1000 : 0) + timing.answer;
+  const patience = wait * 1000 + timing.answer;
   port.arm(patience, `no answer within ${patience / 1000} s`);
   return adapter.request({
     url: port.statusUrl + query,
@@ -31,8 +35,7 @@ function openPoll(port: Port, wait: number): () => void {
       }
       port.prove();
       // Answered at once and without news, the request was not held: the server has no place for it, or is stopping.
-      const held = clock.now() - asked >= wait * 500;
-      const again = wait && (held || port.version() > version);
+      const again = most && (clock.now() - asked >= wait * 500 || port.version() > version);
       const { poll, rest } = readPace(answer, clock.now());
       port.end({ kind: 'answered', delay: Math.max(rest, again ? 0 : poll || timing.poll), rest });
     },

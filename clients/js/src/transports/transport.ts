@@ -30,6 +30,8 @@ export interface Port {
   readonly socketUrl: string;
   /** The newest version that is known; 0 before the first. */
   version(): number;
+  /** The screen says that something is wrong: it should hear at once when all is well again. */
+  troubled(): boolean;
   /** Hands in what should be a document; false if it is none. */
   offer(value: unknown): boolean;
   /** The session works: there was an answer, or a sign of life. */
