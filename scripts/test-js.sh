@@ -23,7 +23,6 @@ done
 # What the demo's pages looked like: for CI to keep, and people to see.
 SCREENSHOTS=$(realpath -m "${CARGO_TARGET_DIR:-target}/screenshots")
 export SCREENSHOTS
-rm -rf "$SCREENSHOTS"
 
 cd clients/js
 step() {

@@ -85,6 +85,47 @@ test('an outage is told once, and once more after things were well', () => {
   handle.stop();
 });
 
+test('after trouble a long-poll asks for a quick answer, says that things are well, and is held again', () => {
+  const told: string[] = [];
+  const { clock, adapter, pause } = watch({
+    transport: 'longpoll',
+    onError: () => told.push('error'),
+    onRecovery: () => told.push('recovery'),
+  });
+  const asked = () => adapter.last.url.replace(/.*status/, '');
+  const go = () => clock.advance(pause() || 0);
+  adapter.last.onAnswer(answer(200, document(1)));
+  go();
+  assert.equal(asked(), '?wait=25');
+  adapter.last.onFailure('no network');
+  go();
+  assert.equal(asked(), '');
+  adapter.last.onAnswer(answer(304));
+  assert.deepEqual(told, ['error', 'recovery']);
+  assert.equal(pause(), 0);
+  go();
+  assert.equal(asked(), '?wait=25');
+});
+
+test('the recovery is told before the outcome that brings it, and whoever stops then hears no outcome', () => {
+  for (const stops of [false, true]) {
+    const told: string[] = [];
+    const { clock, adapter, handle, pause } = watch({
+      onError: () => told.push('error'),
+      onRecovery: () => {
+        told.push('recovery');
+        if (stops) handle.stop();
+      },
+      onStatus: ({ status }) => told.push(status),
+      onFinal: () => told.push('final'),
+    });
+    adapter.last.onFailure('no network');
+    clock.advance(pause() || 0);
+    adapter.last.onAnswer(answer(200, document(2, 'succeeded')));
+    assert.deepEqual(told, ['error', 'recovery', ...(stops ? [] : ['succeeded', 'final'])]);
+  }
+});
+
 test("the pace is the server's: X-Poll-Interval, and no less than Retry-After or a used-up RateLimit", () => {
   for (const [headers, expected] of [
     [{ 'x-poll-interval': '7' }, 7_000],

@@ -16,11 +16,12 @@ const ALLOWED = {
 
 let order; // as it was created
 let newest; // the newest document of any panel
+let seconds = 0; // that somebody has been asking
 let createdAt = 0; // in ms of performance, as the next two
 let pressedAt;
 let knownAt = new Map(); // by version
 
-const panels = NAMES.map((name) => new Panel(name, transports[name], told));
+const panels = NAMES.map((name) => new Panel(name, transports[name], { told, changed: renderCost }));
 
 function told(document) {
   const { version } = document;
@@ -104,9 +105,9 @@ function render() {
 
 function renderCost() {
   if (!order) return;
-  const seconds = Math.round((performance.now() - createdAt) / 1000);
+  if (panels.some(({ isFinal }) => !isFinal)) seconds = Math.round((performance.now() - createdAt) / 1000);
   const [polling, longpoll] = panels.map(({ counts }) => counts.requests);
-  if (panels.some(({ isFinal }) => !isFinal)) byId('cost').textContent = say('cost', { seconds, polling, longpoll });
+  byId('cost').textContent = say('cost', { seconds, polling, longpoll });
 }
 
 setInterval(renderCost, 1000);

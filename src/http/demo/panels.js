@@ -10,9 +10,12 @@ export class Panel {
   history = [];
   stop = () => {};
 
-  /** @param told called with each newer document; returns since when the panel could have known it, in ms of performance */
-  constructor(name, transport, told) {
-    Object.assign(this, { name, transport, told });
+  /**
+   * @param page its `told` gets each newer document, and returns since when the panel could have known it, in ms of
+   *   performance; its `changed` is called after whatever has changed here
+   */
+  constructor(name, transport, page) {
+    Object.assign(this, { name, transport, page });
     this.root = document.getElementById('panel').content.firstElementChild.cloneNode(true);
     this.root.dataset.panel = name;
     const pace = this.root.querySelector('.pace');
@@ -48,7 +51,7 @@ export class Panel {
   show(order) {
     if (order.version <= this.version) return this.unchanged();
     this.version = order.version;
-    const since = this.told(order);
+    const since = this.page.told(order);
     this.history.unshift({ order, at: new Date(), seconds: (performance.now() - since) / 1000 });
     this.counts.documents += 1;
     this.well();
@@ -86,10 +89,11 @@ export class Panel {
     write('.note', this.note());
     const lines = this.history.map(({ order, at, seconds }) => {
       const line = document.createElement('li');
-      line.textContent = `v${order.version} · ${sayStatus(order)} · ${sayTime(at)} · +${seconds.toFixed(3)} s`;
+      line.textContent = `v${order.version} · ${sayStatus(order)} · ${sayTime(at)} · +${seconds.toFixed(3)}\u00a0s`;
       return line;
     });
     this.root.querySelector('.history').replaceChildren(...lines);
+    this.page.changed();
   }
 
   note() {
