@@ -1,11 +1,11 @@
-// The socket page of examples/mini-program, run as it is but for the address.
+// The socket page of examples/miniprogram, run as it is but for the address.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Inbox, SOCKET_BASE, createOrder, report, seeThrough } from './support/payquery.js';
 import { loadPage } from './support/wx.js';
 
-const PAGE = '../../../examples/mini-program/socket-page.js';
+const PAGE = '../../../examples/miniprogram/socket-page.js';
 const ADDRESS = ['wss://pay.example.com', SOCKET_BASE];
 
 async function open(...replacements) {

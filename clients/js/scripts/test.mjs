@@ -34,6 +34,8 @@ const tests = [
   '--test',
   // They mostly wait.
   '--test-concurrency=4',
+  // A file that does not end has left something running.
+  '--test-timeout=180000',
   ...sources.map((name) => join('.tests', name.replace(/\.ts$/, '.mjs'))),
 ];
 if (process.env.DATABASE_URL) process.exit(run(process.execPath, tests));

@@ -155,6 +155,7 @@ class Watch implements PaymentWatch {
   }
 
   private later(delay: number): void {
+    this.stopRetry(); // a callback may have asked for one already
     this.stopRetry = this.settings.clock.after(delay, () => this.open());
   }
 
@@ -188,14 +189,14 @@ class Watch implements PaymentWatch {
       return this.later(ending.delay);
     }
     if (kind === 'over' && lived >= GOOD_LIFE) this.failures = 0;
+    const asked = 'delay' in ending ? ending.delay : 0;
+    if (kind === 'busy') this.notBefore = this.now() + asked;
     if ('failure' in ending && !steppedDown) {
       this.complain(ending.failure);
       if (!this.running || this.closeSession) return; // the callback has decided what is next
     }
     // A step down is no failure yet, and needs no pause: what is to come is not what has failed.
     const pause = steppedDown ? 0 : jitter(clock, timing, this.failures++);
-    const asked = 'delay' in ending ? ending.delay : 0;
-    if (kind === 'busy') this.notBefore = this.now() + asked;
     this.later(asked + pause);
   }
 

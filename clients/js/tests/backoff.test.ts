@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type StatusDocument, type WatchError, type WatchOptions, watchPayment } from 'payquery-client';
+import {
+  type Adapter,
+  type SocketEvents,
+  type StatusDocument,
+  type WatchError,
+  type WatchOptions,
+  watchPayment,
+} from 'payquery-client';
 import { FakeClock } from './support/fake_clock';
 import { answer, document, Scripted } from './support/scripted';
 
@@ -162,6 +169,15 @@ test('Retry-After is kept by 429 and 503, whatever the screen does, and spread b
   }
 });
 
+test('Retry-After is kept also by a callback that refreshes, and it is asked once when its time has come', () => {
+  const { clock, adapter, handle, pause } = watch({ onError: () => handle.refresh() }, 0.5);
+  adapter.last.onAnswer(answer(503, '', { 'retry-after': '20' }));
+  assert.deepEqual([adapter.calls.length, clock.pending().length], [1, 2], 'one pause, one deadline');
+  clock.advance(pause() || 0);
+  clock.advance(5_000);
+  assert.equal(adapter.calls.length, 2);
+});
+
 test('a Retry-After may be a date', () => {
   const clock = new FakeClock();
   clock.time = Date.parse('2026-11-20T10:00:00Z');
@@ -301,6 +317,29 @@ test('a callback that pauses, resumes or stops the watch while a failure is told
     assert.equal(watched.clock.pending().length, timers, act);
     watched.handle.stop();
   }
+});
+
+test('a socket that is told of its authentication after the stop leaves no heartbeat behind', () => {
+  let events: SocketEvents | undefined;
+  const sent: string[] = [];
+  const scripted = new Scripted();
+  const adapter: Adapter = {
+    etags: true,
+    streams: [],
+    request: (call) => scripted.request(call),
+    socket(_, given) {
+      events = given;
+      return { send: (text) => sent.push(text), close() {} };
+    },
+  };
+  const { clock, handle } = watch({ transport: 'websocket', adapter });
+  events?.onOpen();
+  assert.equal(sent.length, 1);
+  handle.stop();
+  events?.onMessage('{"code":"200","success":true,"msgType":"auth_ack"}');
+  assert.deepEqual(clock.pending(), []);
+  clock.advance(HALF_HOUR);
+  assert.equal(sent.length, 1);
 });
 
 test('a callback may stop the watch, and hears no more', () => {

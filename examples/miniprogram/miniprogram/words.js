@@ -10,5 +10,6 @@ const WORDS = {
 
 exports.describe = (order) => {
   const [icon, title, note] = WORDS[order.status];
-  return { icon, title, note: order.reason || note, final: order.final };
+  const reason = order.reason === 'expired' ? '超时未支付，请重新下单' : order.reason;
+  return { icon, title, note: reason || note, final: order.final };
 };

@@ -145,7 +145,9 @@ export function sayStatus(order) {
 
 /** `minorUnits` of a currency with two decimals. */
 export function sayMoney(minorUnits, currency) {
-  return new Intl.NumberFormat(language, { style: 'currency', currency, currencyDisplay: 'narrowSymbol' }).format(minorUnits / 100);
+  return new Intl.NumberFormat(language, { style: 'currency', currency, currencyDisplay: 'narrowSymbol' }).format(
+    minorUnits / 100,
+  );
 }
 
 export function sayTime(time) {

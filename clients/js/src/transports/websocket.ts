@@ -11,6 +11,7 @@ interface Message {
 /** A socket at `/v1/ws`: it authenticates, gets the document and each later one, and beats. */
 export const websocket: Transport = (port) => {
   const { clock, timing } = port;
+  let over = false;
   let stopBeat = () => {};
   const beat = () => {
     stopBeat = clock.after(timing.heartbeat, () => {
@@ -25,11 +26,12 @@ export const websocket: Transport = (port) => {
       socket?.send(JSON.stringify({ type: 'auth', order_id, client_secret, version: port.version() || null }));
     },
     onMessage(text) {
+      if (over) return; // mini-programs bring what was on its way
       const message = parseJson(text) as Message | null | undefined;
       if (message?.msgType === 'error') return port.end(judgeMessage(port, message));
       if (message?.msgType === 'auth_ack') {
+        beat(); // first, since whoever hears of the recovery may stop it
         port.prove();
-        beat();
       }
       port.arm(timing.silence, 'the socket has gone silent');
       if (message?.msgType === 'order_status') port.offer(message.data);
@@ -37,6 +39,7 @@ export const websocket: Transport = (port) => {
     onClose: (message) => port.fail(message),
   });
   return () => {
+    over = true;
     stopBeat();
     socket?.close();
   };
