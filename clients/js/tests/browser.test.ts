@@ -63,10 +63,11 @@ test('a stream that a proxy holds back gives way to long-polls', async (t) => {
   const order = await service.createOrder();
   proxy.treat = ({ kind }) => (kind === 'sse' ? 'buffer body' : kind === 'websocket' ? { answer: 403 } : 'pass');
   const page = await visit(t, context, shop.url);
-  await watchIn(page, options(proxy.url, order, { transport: ['sse', 'longpoll'] }));
+  const timing = { ...QUICK, open: 500 };
+  await watchIn(page, options(proxy.url, order, { transport: ['sse', 'longpoll'], timing }));
   await until('long-polls', async () => (await told(page)).transports.includes('longpoll'));
   const other = await visit(t, context, shop.url);
-  await watchIn(other, options(proxy.url, order, { transport: ['websocket', 'longpoll'] }));
+  await watchIn(other, options(proxy.url, order, { transport: ['websocket', 'longpoll'], timing }));
   await until('long-polls', async () => (await told(other)).transports.includes('longpoll'));
   await service.report(order, 'succeeded');
   await until('the outcome in both', async () => (await told(page)).finals.length && (await told(other)).finals.length);

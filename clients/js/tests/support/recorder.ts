@@ -10,11 +10,12 @@ import {
 import type { Order } from './service';
 import { until } from './waiting';
 
-/** Quick, so that tests of what takes minutes take seconds. */
+/**
+ * Quick, so that tests of what takes minutes take seconds. What decides that something is broken is as patient as ever: other
+ * programs may have the processors for a while. A test of that has an impatience of its own.
+ */
 export const QUICK = {
   wait: 2,
-  answer: 1_000,
-  open: 500,
   poll: 200,
   backoff: 50,
   backoffMax: 200,
