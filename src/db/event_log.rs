@@ -86,7 +86,7 @@ struct PageRow {
 /// The statement, for one merchant or for all. The innermost part walks along an index, from the first transaction that was
 /// not over; the next finds its last row, which is the cursor's whether it is wanted or not.
 macro_rules! select_rows {
-    ($whose:literal, $span:expr, $after:expr, $kinds:expr, $scan:expr, $limit:expr $(, $merchant:expr)?) => {
+    ($whose:literal, $between:expr, $after:expr, $kinds:expr, $scan:expr, $limit:expr $(, $merchant:expr)?) => {
         sqlx::query_as!(
             PageRow,
             r#"select seq, xid::text::bigint as "transaction!", id, kind, order_id, merchant_id, out_trade_no, version,
@@ -104,7 +104,7 @@ macro_rules! select_rows {
                            order by xid, seq limit $5) as looked_at) as page
                where is_wanted or place = scanned
                order by xid, seq limit $6"#,
-            $span.0, $span.1, $after, $kinds, $scan, $limit $(, $merchant)?
+            $between.0, $between.1, $after, $kinds, $scan, $limit $(, $merchant)?
         )
     };
 }
@@ -171,15 +171,15 @@ async fn select(
     } else {
         MAX_PASSED_OVER.max(limit)
     };
-    let (span, kinds) = ((since.to_text(), until.to_text()), selection.kinds);
+    let (between, kinds) = ((since.to_text(), until.to_text()), selection.kinds);
     let rows = match selection.merchant {
         Some(merchant) => {
-            select_rows!("merchant_id = $7", span, after, kinds, scan, limit, merchant.0)
+            select_rows!("merchant_id = $7", between, after, kinds, scan, limit, merchant.0)
                 .fetch_all(connection)
                 .await?
         }
         None => {
-            select_rows!("true", span, after, kinds, scan, limit)
+            select_rows!("true", between, after, kinds, scan, limit)
                 .fetch_all(connection)
                 .await?
         }
