@@ -42,6 +42,7 @@ Page({
     this.heardAt = Date.now();
     switch (message.msgType) {
       case 'auth_ack':
+        this.isProven = true;
         this.startHeartBeat();
         // Further orders of this screen, if there are any.
         for (const other of this.order.others || []) {
@@ -54,6 +55,8 @@ Page({
         break;
       case 'error':
         this.setData({ note: message.data.detail });
+        // A wrong secret stays wrong: connecting again would change nothing.
+        if (!this.isProven && ['401', '404'].includes(message.code)) this.isGone = true;
         break;
       default: // heartBeat_ack, subscribe_ack
     }
