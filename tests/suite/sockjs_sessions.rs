@@ -128,6 +128,18 @@ async fn a_slow_reader_gets_the_latest_version() {
     assert!(bytes.iter().all(|bytes| *bytes <= 9000), "{bytes:?}");
 }
 
+/// Messages that say nothing take memory all the same while they wait.
+#[tokio::test]
+async fn a_body_full_of_empty_messages_is_more_than_a_session_takes() {
+    let app = App::spawn().await;
+    let session = app.sockjs();
+    assert_eq!(session.poll().await, "o");
+    session.send(&"\n".repeat(32_000)).await; // in JSON as large as a body may be
+    let empty = serde_json::to_string(&vec![""; 20_000]).unwrap();
+    assert_eq!(session.send_raw(empty).await.status, 404, "the session is over");
+    assert_eq!(session.poll().await, "c[3000,\"Go away!\"]");
+}
+
 #[tokio::test]
 async fn the_number_of_sessions_is_bounded() {
     let app = App::builder().flag("--max-held", "3").spawn().await;
