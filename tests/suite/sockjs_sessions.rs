@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::sockjs::follow;
 use crate::support::stomp::{Frame, frame};
-use crate::support::{Answer, App, eventually};
+use crate::support::{Answer, App, RawConnection, eventually};
 
 #[tokio::test]
 async fn one_connection_receives_at_a_time() {
@@ -177,5 +177,22 @@ async fn a_stop_tells_every_session_to_go() {
     for stream in streams {
         assert!(stream.rest().await.ends_with("c[3000,\"Go away!\"]\n"));
     }
+    assert_eq!(process.wait().0, Some(0), "{}", process.log());
+}
+
+/// The thread that a session was opened on has nothing else to do and ends at once; its receiver is on the other one.
+#[tokio::test]
+async fn a_stop_tells_a_session_whose_receiver_is_on_another_thread() {
+    let (mut process, app) = App::builder().flag("--workers", "2").spawn_process().await;
+    let session = app.sockjs();
+    let mut first = RawConnection::open(app.address).await;
+    let path = session.url("xhr").replace(&app.url(""), "");
+    let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    first.send(request.as_bytes()).await;
+    assert!(first.read_to_end().await.ends_with("\r\n\r\no\n"));
+    let mut receiver = session.stream("POST", "xhr_streaming").await;
+    receiver.until("h\n").await;
+    process.signal(Signal::TERM);
+    assert_eq!(receiver.rest().await, "c[3000,\"Go away!\"]\n");
     assert_eq!(process.wait().0, Some(0), "{}", process.log());
 }

@@ -178,6 +178,13 @@ impl Drop for Receiver {
 #[derive(Debug)]
 pub(super) struct Conversation(pub(super) Arc<Session>);
 
+/// A conversation that breaks off says so, too: HTTP threads end one by one, and a session's receiver may be on another one.
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.0.close(Close::GoAway);
+    }
+}
+
 impl Conversation {
     /// The next message that the client sent, or that it is gone; None when there is nothing now, until the given time.
     fn poll(&self) -> Result<Option<String>, Instant> {
