@@ -4,6 +4,8 @@
 //! is neither without the other; nothing above this module knows a column's name.
 
 pub mod api_keys;
+pub mod event_log;
+pub mod event_readers;
 pub mod feed;
 pub mod idempotency_keys;
 pub mod issuing_keys;

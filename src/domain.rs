@@ -11,6 +11,7 @@ pub mod event;
 mod fuzz;
 pub mod idempotency;
 pub mod listing;
+pub mod log_cursor;
 pub mod money;
 pub mod order;
 pub mod report;

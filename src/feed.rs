@@ -71,6 +71,7 @@ impl Feed {
                 self.read_again(&lacking.map(|change| change.order_id).collect::<Vec<_>>())
                     .await?;
                 self.tell_followers(&changes).await?;
+                self.hub.news.tell(changes.iter().map(|change| change.merchant_id));
                 cursor
             }
             Changes::TooMany => {
@@ -79,6 +80,7 @@ impl Feed {
                 self.resyncs.increment(1);
                 self.read_again(&self.hub.ids()).await?;
                 self.hub.tell_followers_that_they_missed();
+                self.hub.news.tell_all();
                 cursor
             }
         };
@@ -92,7 +94,8 @@ impl Feed {
             return Ok(());
         }
         let mut cold = Vec::new();
-        for change in changes.iter().filter(|change| self.hub.is_followed(change.merchant_id)) {
+        let accepted = changes.iter().filter(|change| change.accepted);
+        for change in accepted.filter(|change| self.hub.is_followed(change.merchant_id)) {
             match self.hub.peek(change.order_id) {
                 Some(hot) => self.hub.tell_followers(hot.merchant_id, hot.id, &hot.snapshot()),
                 None => cold.push(change.order_id),

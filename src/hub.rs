@@ -10,10 +10,12 @@
 mod clock;
 mod followers;
 mod hot_order;
+mod news;
 mod snapshot;
 
 pub use followers::{Follower, Missed};
 pub use hot_order::{HotOrder, Waiter};
+pub use news::{Listener, News};
 pub use snapshot::Snapshot;
 
 use std::collections::hash_map::RandomState;
@@ -40,6 +42,8 @@ pub struct Hub {
     shards: Box<[Mutex<Clock<Slot>>]>,
     hasher: RandomState,
     followers: Followers,
+    /// Who waits for the log to grow.
+    pub news: Arc<News>,
     /// Where reads from the database run: a reader that hangs up does not end a read that others wait for.
     runtime: Handle,
     hits: Counter,
@@ -71,6 +75,7 @@ impl Hub {
             shards: (0..SHARDS).map(|_| Mutex::new(Clock::new(shard_capacity))).collect(),
             hasher: RandomState::new(),
             followers: Followers::default(),
+            news: Arc::default(),
             runtime: Handle::current(),
             hits: counter!("payquery_hub_hits_total"),
             misses: counter!("payquery_hub_misses_total"),

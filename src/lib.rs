@@ -1,13 +1,14 @@
 //! payquery: has my payment gone through?
 //!
 //! A library with a thin binary (`main.rs`), so that tests drive the real thing. Modules import downwards only, in this
-//! order: `startup`, `cli`, `database`, then `telemetry`, `config`, `private_postgres`, then `http`, `push`, `service`, `feed`,
-//! `hub`, `db`, `domain`. `docs/architecture.md` says what each is for.
+//! order: `startup`, `cli`, `database`, then `telemetry`, `config`, `private_postgres`, then `http`, `push`, `service`,
+//! `delivery`, `feed`, `hub`, `db`, `domain`. `docs/architecture.md` says what each is for.
 
 pub mod cli;
 pub mod config;
 pub mod database;
 pub mod db;
+pub mod delivery;
 pub mod domain;
 pub mod feed;
 pub mod http;

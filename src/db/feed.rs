@@ -30,19 +30,21 @@ impl Cursor {
 /// What was committed since a cursor.
 #[derive(Debug)]
 pub enum Changes {
-    /// The orders that changed.
+    /// The orders that something happened to.
     Orders(Vec<Change>, Cursor),
     /// More than [`MAX_EVENTS`]: cheaper to look at what is in memory than at what happened.
     TooMany,
 }
 
-/// An order that changed.
+/// An order of which the log says something new.
 #[derive(Debug, Clone, Copy)]
 pub struct Change {
     pub order_id: OrderId,
     pub merchant_id: MerchantId,
-    /// The highest among the changes.
+    /// The highest among the events.
     pub version: Version,
+    /// False: all of it were rejected moves.
+    pub accepted: bool,
 }
 
 /// The most events in one reading.
@@ -56,7 +58,7 @@ pub async fn read_cursor(executor: impl PgExecutor<'_>) -> Result<Cursor, DbErro
     Ok(Cursor(snapshot))
 }
 
-/// The changes of orders since `cursor`. One statement, so that the rows and the new cursor are of one snapshot.
+/// What happened to orders since `cursor`. One statement, so that the rows and the new cursor are of one snapshot.
 pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Result<Changes, DbError> {
     let row = sqlx::query!(
         r#"with since as (select $1::text::pg_snapshot as snapshot),
@@ -76,14 +78,15 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
                              select order_id, merchant_id, version, accepted from order_events
                              where xid = xip.xip offset 0) as e),
                 changed as (
-                    select order_id, merchant_id, max(version) as version
+                    select order_id, merchant_id, max(version) as version, bool_or(accepted) as accepted
                     from (table later union all table running) as event
-                    where accepted group by order_id, merchant_id)
+                    group by order_id, merchant_id)
            select pg_current_snapshot()::text as "snapshot!",
                   (select count(*) from later) as "later!",
                   coalesce((select array_agg(order_id order by order_id) from changed), '{}') as "order_ids!",
                   coalesce((select array_agg(merchant_id order by order_id) from changed), '{}') as "merchant_ids!",
-                  coalesce((select array_agg(version order by order_id) from changed), '{}') as "versions!""#,
+                  coalesce((select array_agg(version order by order_id) from changed), '{}') as "versions!",
+                  coalesce((select array_agg(accepted order by order_id) from changed), '{}') as "accepted!""#,
         cursor.0,
         MAX_EVENTS,
     )
@@ -94,10 +97,12 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
         return Ok(Changes::TooMany);
     }
     let ids = row.order_ids.into_iter().zip(row.merchant_ids);
-    let changes = ids.zip(row.versions).map(|((order, merchant), version)| Change {
+    let changes = ids.zip(row.versions.into_iter().zip(row.accepted));
+    let changes = changes.map(|((order, merchant), (version, accepted))| Change {
         order_id: OrderId(order),
         merchant_id: MerchantId(merchant),
         version: Version(version),
+        accepted,
     });
     Ok(Changes::Orders(changes.collect(), now))
 }

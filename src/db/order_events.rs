@@ -1,6 +1,7 @@
 //! Table `order_events`: the append-only log. Events of changes are written by [`journal`](super::journal), with the change.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -16,6 +17,48 @@ use crate::domain::status::Status;
 pub struct LoggedEvent {
     pub seq: i64,
     pub event: OrderEvent,
+}
+
+/// A row as sqlx reads it, before it becomes an event.
+pub(super) struct EventRow {
+    pub seq: i64,
+    pub id: Uuid,
+    pub kind: String,
+    pub order_id: Uuid,
+    pub merchant_id: Uuid,
+    pub out_trade_no: String,
+    pub version: i64,
+    pub from_status: Option<String>,
+    pub to_status: String,
+    pub source: String,
+    pub accepted: bool,
+    pub reason: Option<String>,
+    pub at: DateTime<Utc>,
+    pub data: Value,
+}
+
+impl TryFrom<EventRow> for LoggedEvent {
+    type Error = DbError;
+
+    fn try_from(row: EventRow) -> Result<Self, DbError> {
+        let event = OrderEvent {
+            id: row.id,
+            kind: row.kind,
+            order_id: OrderId(row.order_id),
+            merchant_id: MerchantId(row.merchant_id),
+            out_trade_no: orders::read_text(row.out_trade_no)?,
+            version: Version(row.version),
+            from: row.from_status.as_deref().map(orders::read_status).transpose()?,
+            to: orders::read_status(&row.to_status)?,
+            source: Source::parse(&row.source)
+                .ok_or_else(|| DbError::Unreadable(format!("event source {:?}", row.source)))?,
+            accepted: row.accepted,
+            reason: row.reason,
+            at: row.at.into(),
+            data: row.data,
+        };
+        Ok(Self { seq: row.seq, event })
+    }
 }
 
 /// Writes events that change nothing: rejected moves. They stand in the log in the order given.
@@ -59,7 +102,8 @@ pub async fn list(
     after: i64,
     size: PageSize,
 ) -> Result<Vec<LoggedEvent>, DbError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        EventRow,
         "select seq, id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status, source, accepted,
                 reason, at, data
          from order_events where order_id = $1 and merchant_id = $2 and seq > $3 order by seq limit $4",
@@ -70,26 +114,7 @@ pub async fn list(
     )
     .fetch_all(executor)
     .await?;
-    let events = rows.into_iter().map(|row| {
-        let event = OrderEvent {
-            id: row.id,
-            kind: row.kind,
-            order_id: OrderId(row.order_id),
-            merchant_id: MerchantId(row.merchant_id),
-            out_trade_no: orders::read_text(row.out_trade_no)?,
-            version: Version(row.version),
-            from: row.from_status.as_deref().map(orders::read_status).transpose()?,
-            to: orders::read_status(&row.to_status)?,
-            source: Source::parse(&row.source)
-                .ok_or_else(|| DbError::Unreadable(format!("event source {:?}", row.source)))?,
-            accepted: row.accepted,
-            reason: row.reason,
-            at: row.at.into(),
-            data: row.data,
-        };
-        Ok(LoggedEvent { seq: row.seq, event })
-    });
-    events.collect()
+    rows.into_iter().map(LoggedEvent::try_from).collect()
 }
 
 /// Makes the partitions of the coming months, and drops those that ended more than `keep_days` ago (0: none). Says whether

@@ -217,9 +217,9 @@ pub async fn list(transaction: &mut Connection, filter: &OrderFilter) -> Result<
     rows.into_iter().map(Order::try_from).collect()
 }
 
-/// Up to `limit` open orders whose time is up, locked for this transaction; those that another replica has are passed over,
-/// and so is a row that cannot be read: it must not keep the others open.
-pub async fn claim_overdue(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Order>, DbError> {
+/// Up to `limit` open orders whose time is up. Those that somebody is just changing are passed over, and so is a row that
+/// cannot be read: they must not keep the others open.
+pub async fn find_overdue(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Order>, DbError> {
     let rows = select_orders!(
         "where status in ('pending', 'processing') and expires_at <= now()
          order by expires_at limit $1 for update skip locked",

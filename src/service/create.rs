@@ -119,6 +119,7 @@ impl Service {
         ))
         .await?;
         self.writing(async { Ok(transaction.commit().await?) }).await?;
+        self.hub.news.tell([merchant]);
         Ok(answer)
     }
 

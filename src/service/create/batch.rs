@@ -32,7 +32,7 @@ impl Service {
             let creations: Vec<&Creation> = part.iter().map(|job| &job.creation).collect();
             let created = journal::create(&mut *connection, &creations, LOCK_WAIT);
             match self.writing(created).await {
-                Ok(created) => repeats.extend(answer_created(part, &created.into_iter().collect())),
+                Ok(created) => repeats.extend(self.answer_created(part, &created.into_iter().collect())),
                 Err(error) => match parts.failed(part, error) {
                     None => {}
                     Some((part, DbError::Refused(_))) => part.into_iter().for_each(|job| self.create_alone(job)),
@@ -45,13 +45,28 @@ impl Service {
         }
     }
 
+    /// Answers those that were created; gives back the others.
+    fn answer_created(&self, jobs: Vec<CreationJob>, created: &HashSet<OrderId>) -> Vec<CreationJob> {
+        let (created, repeats): (Vec<_>, Vec<_>) = jobs
+            .into_iter()
+            .partition(|job| created.contains(&job.creation.order.id));
+        self.hub
+            .news
+            .tell(created.iter().map(|job| job.creation.order.merchant_id));
+        created.into_iter().for_each(CreationJob::answer_new);
+        repeats
+    }
+
     /// A creation that the database refused: what for is its own affair, and if somebody is just writing its number, it is
     /// waited for.
     fn create_alone(self: &Arc<Self>, job: CreationJob) {
         let this = Arc::clone(self);
         self.runtime.spawn(async move {
             match this.create_waiting(&job.creation).await {
-                Ok(None) => job.answer_new(),
+                Ok(None) => {
+                    this.hub.news.tell([job.creation.order.merchant_id]);
+                    job.answer_new();
+                }
                 Ok(Some(first)) => job.answer(Ok(first)),
                 Err(error) => job.answer(Err(error)),
             }
@@ -99,15 +114,6 @@ impl Service {
             Err(error) => fail_all(found.into_iter().map(|(job, _)| job), error),
         }
     }
-}
-
-/// Answers those that were created; gives back the others.
-fn answer_created(jobs: Vec<CreationJob>, created: &HashSet<OrderId>) -> Vec<CreationJob> {
-    let (created, repeats): (Vec<_>, Vec<_>) = jobs
-        .into_iter()
-        .partition(|job| created.contains(&job.creation.order.id));
-    created.into_iter().for_each(CreationJob::answer_new);
-    repeats
 }
 
 /// The orders that have numbers, by those.

@@ -151,7 +151,12 @@ impl Service {
         while let Some(part) = parts.next() {
             let events: Vec<&OrderEvent> = part.iter().map(|rejected| &rejected.event).collect();
             match self.writing(order_events::append(&mut *connection, &events)).await {
-                Ok(()) => part.into_iter().for_each(Rejected::answer),
+                Ok(()) => {
+                    self.hub
+                        .news
+                        .tell(part.iter().map(|rejected| rejected.event.merchant_id));
+                    part.into_iter().for_each(Rejected::answer);
+                }
                 Err(error) => {
                     let Some((part, error)) = parts.failed(part, error) else {
                         continue;
@@ -186,12 +191,16 @@ impl Service {
 
     fn tell(self: &Arc<Self>, changed: Vec<Changed>, applied: &HashSet<OrderId>) {
         if !applied.is_empty() {
-            for Changed { change, .. } in changed
-                .iter()
-                .filter(|changed| applied.contains(&changed.change.order.id))
-            {
-                self.hub.publish(&change.order);
+            let done = || {
+                changed
+                    .iter()
+                    .map(|changed| &changed.change.order)
+                    .filter(|order| applied.contains(&order.id))
+            };
+            for order in done() {
+                self.hub.publish(order);
             }
+            self.hub.news.tell(done().map(|order| order.merchant_id));
             self.doorbell.ring();
         }
         for Changed { job, change } in changed {

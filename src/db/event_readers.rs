@@ -1,0 +1,70 @@
+//! Table `event_readers`: how far each of the service's own readers of the log has come.
+
+use sqlx::PgExecutor;
+
+use super::{Connection, DbError, event_log};
+use crate::domain::log_cursor::LogCursor;
+
+/// Claims a reader's place for the rest of the transaction; None when another replica has it. A reader that never read before
+/// begins now: with what is committed from here on.
+///
+/// If this process disappears without a word, the server ends the transaction after `IDLE_LIMIT`, and another one goes on.
+pub async fn claim(transaction: &mut Connection, name: &str) -> Result<Option<LogCursor>, DbError> {
+    sqlx::query!(
+        "select set_config('idle_in_transaction_session_timeout', $1, true) as setting",
+        IDLE_LIMIT
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if let Some(cursor) = lock(&mut *transaction, name).await? {
+        return Ok(Some(cursor));
+    }
+    let now = event_log::end(&mut *transaction).await?;
+    sqlx::query!(
+        "insert into event_readers (name, cursor) select $1, $2
+         where not exists (select from event_readers where name = $1)
+         on conflict do nothing",
+        name,
+        now.encode()
+    )
+    .execute(&mut *transaction)
+    .await?;
+    lock(transaction, name).await
+}
+
+/// How long a transaction with a place in the log may say nothing: longer than anything that is done within one.
+const IDLE_LIMIT: &str = "30s";
+
+async fn lock(executor: impl PgExecutor<'_>, name: &str) -> Result<Option<LogCursor>, DbError> {
+    let cursor = sqlx::query_scalar!(
+        "select cursor from event_readers where name = $1 for update skip locked",
+        name
+    )
+    .fetch_optional(executor)
+    .await?;
+    cursor.map(|text| read(&text)).transpose()
+}
+
+/// Moves a reader that was claimed in the same transaction.
+pub async fn advance(executor: impl PgExecutor<'_>, name: &str, cursor: &LogCursor) -> Result<(), DbError> {
+    sqlx::query!(
+        "update event_readers set cursor = $2, moved_at = now() where name = $1",
+        name,
+        cursor.encode()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Where a reader stands, without claiming its place; None before its first step.
+pub async fn find(executor: impl PgExecutor<'_>, name: &str) -> Result<Option<LogCursor>, DbError> {
+    let cursor = sqlx::query_scalar!("select cursor from event_readers where name = $1", name)
+        .fetch_optional(executor)
+        .await?;
+    cursor.map(|text| read(&text)).transpose()
+}
+
+fn read(text: &str) -> Result<LogCursor, DbError> {
+    LogCursor::decode(text).map_err(|_| DbError::Unreadable(format!("reader's cursor {text:?}")))
+}

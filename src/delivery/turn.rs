@@ -1,0 +1,48 @@
+//! One reader's turn at the log, among all replicas.
+
+use crate::db::event_log::{self, LogError, LogPage, Selection};
+use crate::db::{Connection, DbError, Pool, Transaction, event_readers};
+use crate::domain::log_cursor::LogCursor;
+
+/// A reader's place in the log, held by this process until it finishes or goes away. A transaction: meant for as long as a page
+/// takes, not for waiting on others.
+#[derive(Debug)]
+pub struct Turn {
+    transaction: Transaction,
+    reader: &'static str,
+    cursor: LogCursor,
+}
+
+impl Turn {
+    /// Takes the reader's place; None while another replica has it.
+    pub async fn take(pool: &Pool, reader: &'static str) -> Result<Option<Self>, DbError> {
+        let mut transaction = pool.begin().await?;
+        let cursor = event_readers::claim(&mut transaction, reader).await?;
+        Ok(cursor.map(|cursor| Self {
+            transaction,
+            reader,
+            cursor,
+        }))
+    }
+
+    /// The next events of all merchants, up to `limit`. Nothing moves yet.
+    pub async fn read(&mut self, limit: u16) -> Result<LogPage, LogError> {
+        let selection = Selection {
+            merchant: None,
+            kinds: &[],
+            limit,
+        };
+        event_log::read(&mut self.transaction, &self.cursor, selection).await
+    }
+
+    /// For what is to be committed together with the move.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.transaction
+    }
+
+    /// Everything before `cursor` is dealt with: moves the place there, for good.
+    pub async fn finish(mut self, cursor: &LogCursor) -> Result<(), DbError> {
+        event_readers::advance(&mut *self.transaction, self.reader, cursor).await?;
+        Ok(self.transaction.commit().await?)
+    }
+}
