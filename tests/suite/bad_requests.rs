@@ -39,7 +39,7 @@ async fn a_path_that_leads_nowhere_is_a_404() {
 
 #[tokio::test]
 async fn a_method_that_a_path_does_not_take_is_a_405_that_says_which_it_takes() {
-    let app = App::spawn().await;
+    let app = App::builder().demo().spawn().await;
     let methods = [
         "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE", "get", "X-JUNK",
     ];
@@ -48,6 +48,7 @@ async fn a_method_that_a_path_does_not_take_is_a_405_that_says_which_it_takes() 
             .path
             .replace("{id}", &Uuid::now_v7().to_string())
             .replace("{no}", "A-1")
+            .replace("{name}", "demo.css")
             .replace("{server:[^/.]+}", "000")
             .replace("{session:[^/.]+}", "abcdefgh")
             .replace("{page:iframe[0-9A-Za-z._-]*\\.html}", "iframe.html");
