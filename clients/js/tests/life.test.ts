@@ -53,11 +53,11 @@ for (const [name, transport, treatment, reached] of STATES) {
     const { proxy, weChat, order, payer } = there;
     await until(name, () => reached(there));
     weChat.hide();
+    const { asked } = weChat;
     await until('all connections are closed', () => !proxy.open().length && !weChat.inFlight && !weChat.openSockets);
-    const asked = proxy.seen.length;
     await service.report(order, 'succeeded');
     await new Promise((resolve) => setTimeout(resolve, 600)); // longer than any pause of these timings
-    assert.equal(proxy.seen.length, asked);
+    assert.equal(weChat.asked, asked);
     assert.deepEqual(payer.finals, []);
 
     proxy.treat = () => 'pass';
@@ -74,17 +74,17 @@ for (const [name, transport, treatment, reached] of STATES) {
     await until(name, () => reached(there));
     const told = payer.statuses.length + payer.errors.length;
     payer.watch.stop();
+    const { asked } = weChat;
     await assert.rejects(payer.watch.final, { code: 'stopped' });
     proxy.treat = () => 'pass';
     await until('all connections are closed', () => !proxy.open().length && !weChat.inFlight && !weChat.openSockets);
-    const asked = proxy.seen.length;
     await service.report(order, 'succeeded');
     weChat.hide();
     weChat.show();
     payer.watch.refresh();
     payer.watch.resume();
     await new Promise((resolve) => setTimeout(resolve, 600)); // longer than any pause of these timings
-    assert.equal(proxy.seen.length, asked);
+    assert.equal(weChat.asked, asked);
     assert.equal(payer.statuses.length + payer.errors.length, told);
     assert.equal(payer.finals.length, 0);
     assert.equal(weChat.listening(), 0);
@@ -107,14 +107,14 @@ test('a page that is covered stays quiet when the app comes back, until the page
   const { proxy, weChat, order, payer } = await phone(t, 'longpoll');
   await payer.seen(1);
   payer.watch.pause();
+  const { asked } = weChat;
   weChat.hide();
   weChat.show();
   weChat.networkIsBack();
   payer.watch.refresh();
   await until('all is closed', () => !proxy.open().length);
-  const asked = proxy.seen.length;
   await service.report(order, 'succeeded');
-  assert.equal(proxy.seen.length, asked);
+  assert.equal(weChat.asked, asked);
   payer.watch.resume();
   await payer.ended();
 });

@@ -28,6 +28,8 @@ export class FakeWeChat {
   mostInFlight = 0;
   requests = 0;
   openSockets = 0;
+  /** Calls of `request` and `connectSocket`. */
+  asked = 0;
   /** A socket that dies says so. */
   tellsClose = true;
   /** Like a phone whose base library has no `enableChunked`. */
@@ -91,6 +93,7 @@ export class FakeWeChat {
     let sent: ClientRequest | undefined;
     const chunkListeners: ((chunk: { data: ArrayBuffer }) => void)[] = [];
     this.requests++;
+    this.asked++;
     this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight);
     const end = (tell: () => void) => {
       if (over) return;
@@ -140,6 +143,7 @@ export class FakeWeChat {
     const emit = (event: string, value?: unknown) => {
       for (const listener of events[event] || []) listener(value as never);
     };
+    this.asked++;
     const suspended = this.hidden || Date.now() < this.suspendedUntil;
     let socket: WebSocket | undefined;
     let opened = false;
