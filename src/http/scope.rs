@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -20,6 +21,7 @@ use pin_project_lite::pin_project;
 use super::Door;
 use super::error::{ApiError, PROBLEM_JSON};
 use super::fields::Fields;
+use super::lane::{HeadClock, InProgress};
 use super::limits::Allowance;
 use super::routes::{self, STATUS, UNMATCHED};
 
@@ -190,6 +192,7 @@ where
         ScopedFuture {
             door: Arc::clone(&self.door),
             start: Instant::now(),
+            in_progress: request.conn_data::<Rc<HeadClock>>().map(HeadClock::head_ends),
             inner: self.inner.call(request),
         }
     }
@@ -200,6 +203,7 @@ pin_project! {
     pub struct ScopedFuture<F> {
         door: Arc<Door>,
         start: Instant,
+        in_progress: Option<InProgress>,
         #[pin]
         inner: F,
     }
@@ -213,9 +217,13 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        this.inner
-            .poll(context)
-            .map(|answer| answer.map(|response| finish(this.door, *this.start, response)))
+        this.inner.poll(context).map(|answer| {
+            let response = finish(this.door, *this.start, answer?);
+            Ok(match this.in_progress.take() {
+                Some(in_progress) => response.map_body(|_, body| in_progress.until_end_of(body)),
+                None => response,
+            })
+        })
     }
 }
 
