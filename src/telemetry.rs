@@ -122,6 +122,14 @@ fn describe() {
         "payquery_stream_documents_total",
         "Documents sent over streams, by transport"
     );
+    describe_counter!(
+        "payquery_event_feed_requests_total",
+        "Requests for the merchants' event feed, by how they ended"
+    );
+    describe_counter!(
+        "payquery_event_feed_events_total",
+        "Events told by the merchants' event feed, by format"
+    );
     describe_gauge!("payquery_limiter_keys", "Rate limiter keys in memory, by policy");
     describe_gauge!(
         "payquery_feed_lag_seconds",
