@@ -173,10 +173,7 @@ pub async fn read(
     let found = select(connection, (read.horizon(), &page.now), 0, room).await?;
     let cut = page.take(found);
     page.has_more = cut.is_some();
-    page.cursor = cut.map_or_else(
-        || LogCursor::at(page.now.clone()),
-        |last| read.cut_at(last, &page.now),
-    );
+    page.cursor = cut.map_or_else(|| LogCursor::at(page.now.clone()), |last| read.cut_at(last, &page.now));
     Ok(page)
 }
 

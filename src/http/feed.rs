@@ -111,9 +111,8 @@ impl Door {
         let mut response = HttpResponse::Ok();
         response.insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
         if page.events.is_empty() && !page.has_more && !was_held {
-            // As for an order that was just made: somebody waits for it.
-            let seconds = self.pace.seconds(now(), now(), ending == Some(Ending::Degraded));
-            response.insert_header((X_POLL_INTERVAL.clone(), HeaderValue::from(seconds)));
+            let pace = self.feed_pace(ending == Some(Ending::Degraded));
+            response.insert_header((X_POLL_INTERVAL.clone(), pace));
         }
         Ok(response.json(FeedPageBody {
             data: page
@@ -124,6 +123,11 @@ impl Door {
             next_cursor: page.cursor.encode(),
             has_more: page.has_more,
         }))
+    }
+
+    /// Seconds until it is worth asking again: as for an order that was just made.
+    fn feed_pace(&self, is_degraded: bool) -> HeaderValue {
+        HeaderValue::from(self.pace.seconds(now(), now(), is_degraded))
     }
 
     /// The next page, and how the wait for it ended if there was one.

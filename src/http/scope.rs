@@ -97,8 +97,8 @@ impl RouteCounters {
     fn new(route: &'static str) -> Self {
         let outcomes =
             OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
-        let seconds =
-            (![STATUS, routes::FEED].contains(&route) && !is_sockjs(route)).then(|| histogram!("payquery_http_seconds", "route" => route));
+        let seconds = (![STATUS, routes::FEED].contains(&route) && !is_sockjs(route))
+            .then(|| histogram!("payquery_http_seconds", "route" => route));
         Self {
             route,
             outcomes,

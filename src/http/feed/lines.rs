@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::super::Door;
 use super::super::error::ApiError;
 use super::super::wire::{FeedEnd, FeedLine};
+use super::X_POLL_INTERVAL;
 use super::question::FeedQuestion;
 use crate::db::event_log::{LogError, LogPage};
 use crate::domain::event::EventDocument;
@@ -71,6 +72,9 @@ pub(super) fn answer(lines: Lines) -> HttpResponse {
         .content_type(CONTENT_TYPE)
         .insert_header(sse::cache_control())
         .insert_header((X_ACCEL_BUFFERING.clone(), HeaderValue::from_static("no")));
+    if lines.stay.is_none() {
+        response.insert_header((X_POLL_INTERVAL.clone(), lines.door.feed_pace(true)));
+    }
     response.streaming(unfold(lines, |mut lines| async move {
         if lines.is_over {
             return None;

@@ -90,5 +90,8 @@ fn parse_kinds(types: Option<&str>) -> Result<Vec<EventKind>, ApiError> {
 fn unknown_type(word: &str) -> ApiError {
     let known = EventKind::ALL.map(EventKind::as_str).join(", ");
     let word = shortened(word.trim());
-    ApiError::invalid("types", format!("has {word:?}, which is no type of event; there are {known}"))
+    ApiError::invalid(
+        "types",
+        format!("has {word:?}, which is no type of event; there are {known}"),
+    )
 }
