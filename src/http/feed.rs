@@ -111,8 +111,8 @@ impl Door {
         let mut response = HttpResponse::Ok();
         response.insert_header((header::CACHE_CONTROL, CACHE_CONTROL));
         if page.events.is_empty() && !page.has_more && !was_held {
-            let pace = self.feed_pace(ending == Some(Ending::Degraded));
-            response.insert_header((X_POLL_INTERVAL.clone(), pace));
+            let seconds = self.feed_pace(ending == Some(Ending::Degraded));
+            response.insert_header((X_POLL_INTERVAL.clone(), seconds));
         }
         Ok(response.json(FeedPageBody {
             data: page

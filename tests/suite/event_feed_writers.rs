@@ -19,7 +19,7 @@ const ROUNDS: usize = 6;
 async fn write(app: Arc<App>, contended: Arc<Vec<Order>>, writer: usize) {
     for round in 0..ROUNDS {
         let order = app.create_order().await;
-        if (writer + round) % 3 == 0 {
+        if (writer + round).is_multiple_of(3) {
             app.create_order_with(json!({ "expires_in": 1 })).await;
         }
         app.report(&order, "processing").await;
@@ -45,7 +45,7 @@ fn follow(app: &Arc<App>, done: &Arc<AtomicBool>, sizes: &'static [u8]) -> JoinH
         let (mut events, mut after) = (Vec::new(), String::new());
         for size in sizes.iter().cycle() {
             let was_done = done.load(Ordering::SeqCst);
-            let wait = if was_done { 0 } else { 1 };
+            let wait = u8::from(!was_done);
             let page = FeedPage::of(&app.feed(&format!("limit={size}&wait={wait}{after}")).await);
             let is_end = page.events.is_empty() && !page.has_more;
             events.extend(page.events);

@@ -101,13 +101,11 @@ impl Lines {
                 return Ok(Some(serde_json::from_slice(&line).unwrap()));
             }
             let chunk = tokio::time::timeout(Duration::from_secs(70), self.response.chunk()).await;
-            match chunk.expect("something comes")? {
-                Some(chunk) => self.ahead.extend_from_slice(&chunk),
-                None => {
-                    assert!(self.ahead.is_empty(), "the last line is whole");
-                    return Ok(None);
-                }
-            }
+            let Some(chunk) = chunk.expect("something comes")? else {
+                assert!(self.ahead.is_empty(), "the last line is whole");
+                return Ok(None);
+            };
+            self.ahead.extend_from_slice(&chunk);
         }
     }
 
