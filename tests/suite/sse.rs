@@ -315,3 +315,28 @@ async fn one_change_wakes_all_streams_of_its_order_here_and_at_another_replica()
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
+
+/// nginx speaks HTTP/1.0 to what is behind it, unless it is told otherwise; so do old proxies. They know no chunks.
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_a_stream_that_the_connections_end_ends() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let mut connection = RawConnection::open(app.address).await;
+    let request = format!(
+        "GET {} HTTP/1.0\r\nconnection: keep-alive\r\naccept: text/event-stream\r\nauthorization: Bearer {}\r\n\r\n",
+        order.status_path(),
+        order.secret
+    );
+    connection.send(request.as_bytes()).await;
+    app.wait_for_held(1).await;
+    app.report(&order, "succeeded").await;
+    let answer = connection.read_to_end().await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.0 200 OK"), "{head}");
+    assert!(
+        !head.contains("transfer-encoding") && !head.contains("keep-alive"),
+        "{head}"
+    );
+    assert!(body.starts_with("retry: 2000\n\nid: 1\ndata: {"), "{body}");
+    assert!(body.ends_with("}\n\n") && body.contains("\n\nid: 2\ndata: {"), "{body}");
+}

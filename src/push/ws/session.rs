@@ -27,8 +27,10 @@ pub(super) struct Session {
     pub(super) streams: Arc<Streams>,
     pub(super) asker: Asker,
     pub(super) authenticated: bool,
-    /// The API key that opened the connection: it must go on opening.
+    /// The API key that opened the connection last: what opens an order that is subscribed to without a token.
     pub(super) key: Option<Token>,
+    /// All API keys that opened something: they must go on opening.
+    pub(super) keys: Vec<Token>,
     pub(super) orders: Followings<OrderId>,
     pub(super) merchant: Option<MerchantFollowing>,
     open: OpenStream,
@@ -64,6 +66,7 @@ impl Session {
             budget: Budget::new(),
             authenticated: false,
             key: None,
+            keys: Vec::new(),
             orders: Followings::default(),
             merchant: None,
         }
