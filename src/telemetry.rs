@@ -96,7 +96,7 @@ fn describe() {
     describe_histogram!(
         "payquery_http_seconds",
         Unit::Seconds,
-        "Time to answer, by route; requests for a status are not in it"
+        "Time to answer, by route; requests for a status and for the event feed are not in it"
     );
     describe_histogram!(
         "payquery_pay_to_seen_seconds",

@@ -55,7 +55,17 @@ const SERVED: &str = "application/json and application/x-ndjson";
     ),
     responses(
         (status = 200, description = "A page of events, or lines",
-            content((FeedPageBody<'_> = "application/json"),
+            content((FeedPageBody<'_> = "application/json", example = json!({
+                    "data": [{
+                        "id": "0197a1b2-d4e5-7f60-8a9b-0c1d2e3f4a5b", "type": "order.succeeded",
+                        "order_id": "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "out_trade_no": "20261120-0001", "version": 2,
+                        "from": "pending", "to": "succeeded", "source": "merchant", "accepted": true, "reason": null,
+                        "at": "2026-11-20T08:00:01.000Z",
+                        "data": { "amount": 1000, "currency": "CNY", "late": false, "paid_at": "2026-11-20T08:00:01.000Z",
+                            "refunded_amount": 0, "transaction_id": "4200001234" }
+                    }],
+                    "next_cursor": "bLihFAA", "has_more": false
+                })),
                 (String = "application/x-ndjson", example = "{\"id\":\"0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b\",\"type\":\"order.succeeded\",…,\"cursor\":\"bNkRAA\"}\n{\"cursor\":\"bNkRAA\",\"has_more\":false}\n")),
             headers(("X-Poll-Interval" = u32, description = "On an empty page that was not held: seconds until it is worth asking again"),
                 ("Preference-Applied" = String, description = "The wait that Prefer asked for, clamped"))),
