@@ -71,6 +71,28 @@ async fn a_page_opens_it_with_the_secret_in_the_query_and_the_merchant_with_its_
 }
 
 #[tokio::test]
+async fn an_api_key_in_the_address_opens_nothing_whatever_the_transport() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    for accept in ["application/json", "text/event-stream"] {
+        let ask = app
+            .ask_without_credentials(&order)
+            .query("client_secret", &app.api_key)
+            .header("accept", accept);
+        let refused = ask.send().await;
+        assert_eq!(
+            (refused.status, refused.json()["code"].clone()),
+            (401, "unauthorized".into())
+        );
+        let detail = refused.json()["detail"].clone();
+        assert!(
+            detail.as_str().unwrap().contains("must not stand in an address"),
+            "{detail}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_has_the_final_version_is_told_to_stop_coming_back() {
     let app = App::spawn().await;
     let order = app.order_at("closed").await;

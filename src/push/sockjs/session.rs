@@ -70,7 +70,7 @@ impl Session {
 
     /// Takes what a client sent; false when the session is over.
     pub(super) fn push(&self, messages: Vec<String>) -> bool {
-        let bytes: usize = messages.iter().map(size_of_inbound).sum();
+        let bytes: usize = messages.iter().map(|message| size_of_inbound(message)).sum();
         let taken = {
             let mut state = self.state.lock();
             if state.close.is_none() && state.inbound_bytes + bytes > MAX_INBOUND {
@@ -110,7 +110,7 @@ impl Session {
 }
 
 /// What a message takes while it waits. One that says nothing takes something, too, and a body can hold twenty thousand of them.
-fn size_of_inbound(message: &String) -> usize {
+fn size_of_inbound(message: &str) -> usize {
     size_of::<String>() + message.len()
 }
 

@@ -59,7 +59,8 @@ impl Session {
         version: Option<Version>,
     ) -> Result<(), Closing> {
         let Some(token) = token.or_else(|| self.key.clone()) else {
-            return self.refuse(Fault::Unauthenticated, Some(order_id)).await;
+            let reason = "send the order's client_secret with subscribe";
+            return self.refuse(Fault::Unauthenticated { reason }, Some(order_id)).await;
         };
         match self.open_order(order_id, &token, version).await {
             Ok(opened) => {
