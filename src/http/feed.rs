@@ -28,6 +28,7 @@ use question::FeedQuestion;
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private, no-cache");
 static X_POLL_INTERVAL: HeaderName = HeaderName::from_static("x-poll-interval");
 static PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const VARY: HeaderValue = HeaderValue::from_static("Authorization, Accept, Prefer");
 const SERVED: &str = "application/json and application/x-ndjson";
 
 #[utoipa::path(
@@ -96,6 +97,7 @@ pub async fn read_feed(
         FeedFormat::Lines => HttpResponse::Ok().content_type(lines::CONTENT_TYPE).finish(),
         FeedFormat::Page => door.answer_with_page(reader, &question, token).await?,
     };
+    response.headers_mut().insert(header::VARY, VARY);
     if question.preferred {
         let applied = format!("wait={}", question.wait);
         let applied = HeaderValue::try_from(applied).expect("a word and a number");

@@ -176,6 +176,7 @@ async fn answers_are_for_their_reader_alone_and_say_how_often_to_ask() {
     let app = App::spawn().await;
     let empty = app.feed("").await;
     assert_eq!(empty.header("cache-control"), "private, no-cache");
+    assert_eq!(empty.header("vary"), "Authorization, Accept, Prefer");
     assert_eq!(empty.header("x-poll-interval"), "2");
     app.create_order().await;
     let full = app.feed("").await;
