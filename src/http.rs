@@ -13,6 +13,7 @@ mod conditional;
 mod cors;
 mod error;
 mod events;
+mod feed;
 mod fields;
 #[cfg(test)]
 mod fuzz;
@@ -42,6 +43,7 @@ use metrics::{Gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::service::Service;
+use feed::FeedMetrics;
 use limits::Limiter;
 use pace::Pace;
 use poll_metrics::PollMetrics;
@@ -87,6 +89,7 @@ pub struct Door {
     key_lookup_limiter: Limiter,
     pace: Pace,
     polls: PollMetrics,
+    feed: FeedMetrics,
     routes: RouteMetrics,
     sizes: Sizes,
     prometheus: PrometheusHandle,
@@ -112,6 +115,7 @@ impl Door {
             pace: Pace::new(settings.processors),
             settings,
             polls: PollMetrics::new(),
+            feed: FeedMetrics::new(),
             routes: RouteMetrics::new(),
             sizes: Sizes {
                 hot_orders: gauge!("payquery_hub_orders"),

@@ -52,7 +52,8 @@ fn is_sockjs(route: &str) -> bool {
 #[derive(Debug, Clone)]
 pub struct RequestScope(pub Arc<Door>);
 
-/// Requests by route and outcome, and the time they took. A poll's time is not taken: held ones would drown the rest.
+/// Requests by route and outcome, and the time they took. The time of polls, and of the feed, is not taken: held ones would
+/// drown the rest.
 #[derive(Debug)]
 pub struct RouteMetrics {
     routes: HashMap<&'static str, RouteCounters>,
@@ -98,8 +99,8 @@ impl RouteCounters {
     fn new(route: &'static str) -> Self {
         let outcomes =
             OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
-        let seconds =
-            (route != STATUS && !is_sockjs(route)).then(|| histogram!("payquery_http_seconds", "route" => route));
+        let seconds = (![STATUS, routes::FEED].contains(&route) && !is_sockjs(route))
+            .then(|| histogram!("payquery_http_seconds", "route" => route));
         Self {
             route,
             outcomes,
