@@ -18,6 +18,7 @@ main() {
   hold_and_report
   show_rejection
   read_log
+  read_feed
   echo
   echo "walkthrough: all as it should be"
 }
@@ -103,6 +104,21 @@ read_log() {
 order.succeeded pending succeeded true
 order.rejected succeeded failed false" "$steps"
   echo "$steps"
+}
+
+read_feed() {
+  step "The merchant's other systems read it from the event feed, and go on from its cursor"
+  ask "$key" "/v1/events?types=order.succeeded"
+  expect_status 200
+  check "the order in the feed" "$id" "$(jq -r '.data[].order_id' "$place/body")"
+  local cursor
+  cursor=$(jq -r .next_cursor "$place/body")
+  ask "$key" "/v1/events?after=$cursor"
+  expect '.data | length' 0
+  step "The same in a shell, one event a line"
+  PAYQUERY_URL=$url PAYQUERY_API_KEY=$key "$payquery" events 2>"$place/cursor" | tee "$place/lines"
+  check "the events" 3 "$(wc -l <"$place/lines" | tr -d ' ')"
+  grep '^cursor: ' "$place/cursor"
 }
 
 # ask CREDENTIAL PATH CURL-ARGUMENTS... keeps the answer: head, body, status.

@@ -14,6 +14,7 @@ mod cors;
 mod demo;
 mod error;
 mod events;
+mod feed;
 mod fields;
 #[cfg(test)]
 mod fuzz;
@@ -45,6 +46,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::domain::order::MerchantId;
 use crate::service::Service;
 use demo::Demo;
+use feed::FeedMetrics;
 use limits::Limiter;
 use pace::Pace;
 use poll_metrics::PollMetrics;
@@ -92,6 +94,7 @@ pub struct Door {
     key_lookup_limiter: Limiter,
     pace: Pace,
     polls: PollMetrics,
+    feed: FeedMetrics,
     routes: RouteMetrics,
     demo: Option<Demo>,
     sizes: Sizes,
@@ -117,6 +120,7 @@ impl Door {
             key_lookup_limiter: Limiter::new("key-lookup", settings.auth_failure_rate.map(Rate::tenfold)),
             pace: Pace::new(settings.processors),
             polls: PollMetrics::new(),
+            feed: FeedMetrics::new(),
             routes: RouteMetrics::new(),
             demo: settings.demo_merchant.map(Demo::new),
             sizes: Sizes {

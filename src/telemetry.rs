@@ -96,7 +96,7 @@ fn describe() {
     describe_histogram!(
         "payquery_http_seconds",
         Unit::Seconds,
-        "Time to answer, by route; requests for a status are not in it"
+        "Time to answer, by route; requests for a status and for the event feed are not in it"
     );
     describe_histogram!(
         "payquery_pay_to_seen_seconds",
@@ -124,6 +124,14 @@ fn describe() {
     describe_counter!(
         "payquery_stream_documents_total",
         "Documents sent over streams, by transport"
+    );
+    describe_counter!(
+        "payquery_event_feed_requests_total",
+        "Requests for the merchants' event feed, by how they ended"
+    );
+    describe_counter!(
+        "payquery_event_feed_events_total",
+        "Events told by the merchants' event feed, by format"
     );
     describe_gauge!("payquery_limiter_keys", "Rate limiter keys in memory, by policy");
     describe_gauge!(

@@ -50,6 +50,23 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Changed(Status::Pending),
+        Self::Changed(Status::Processing),
+        Self::Changed(Status::Succeeded),
+        Self::Changed(Status::Failed),
+        Self::Changed(Status::Closed),
+        Self::Changed(Status::Refunded),
+        Self::PaidLate,
+        Self::Rejected,
+    ];
+
+    /// Reads what [`EventKind::as_str`] wrote.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The event's `type`, as the API, the feed and the messages show it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -154,5 +171,59 @@ impl OrderEvent {
             at: order.updated_at,
             data,
         }
+    }
+}
+
+/// An event as everyone is shown it: the API's lists, the feed, and what goes out to the merchants' other systems.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = OrderEvent)]
+pub struct EventDocument<'a> {
+    #[schema(format = Uuid)]
+    id: String,
+    /// `order.created`, `order.<status>`, `order.paid_late` or `order.rejected`.
+    #[serde(rename = "type")]
+    #[schema(example = "order.succeeded")]
+    kind: &'a str,
+    #[schema(format = Uuid)]
+    order_id: String,
+    out_trade_no: &'a str,
+    /// The order's version after the event; of a rejected move, the version that it met.
+    version: i64,
+    /// Null for the creation.
+    from: Option<Status>,
+    /// Of a rejected move, what was asked for.
+    to: Status,
+    source: Source,
+    accepted: bool,
+    /// The order's reason; of a rejected move, the code of the rejection.
+    reason: Option<&'a str>,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// What else was said.
+    #[schema(value_type = Object)]
+    data: &'a Value,
+}
+
+impl<'a> EventDocument<'a> {
+    pub fn of(event: &'a OrderEvent) -> Self {
+        Self {
+            id: event.id.to_string(),
+            kind: &event.kind,
+            order_id: event.order_id.to_string(),
+            out_trade_no: event.out_trade_no.as_str(),
+            version: event.version.0,
+            from: event.from,
+            to: event.to,
+            source: event.source,
+            accepted: event.accepted,
+            reason: event.reason.as_deref(),
+            at: event.at,
+            data: &event.data,
+        }
+    }
+
+    /// The document as JSON.
+    pub fn render(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("texts and numbers always serialise")
     }
 }

@@ -7,7 +7,8 @@ use super::auth::Merchant;
 use super::error::ApiError;
 use super::list::{self, LogQuery};
 use super::routes;
-use super::wire::{EventBody, EventListBody};
+use super::wire::EventListBody;
+use crate::domain::event::EventDocument;
 use crate::domain::listing::Cursor;
 
 #[utoipa::path(
@@ -49,7 +50,11 @@ pub async fn list_events(
         .filter(|_| page.has_more)
         .map(|event| Cursor::Event(event.seq).encode());
     Ok(HttpResponse::Ok().json(EventListBody {
-        data: page.items.iter().map(EventBody::of).collect(),
+        data: page
+            .items
+            .iter()
+            .map(|logged| EventDocument::of(&logged.event))
+            .collect(),
         next_cursor: next,
     }))
 }

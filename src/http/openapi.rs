@@ -10,7 +10,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{Modify, OpenApi, ToResponse};
 
 use super::error::Problem;
-use super::{events, operations, orders, report, status, statuses, streams};
+use super::{events, feed, operations, orders, report, status, statuses, streams};
 
 /// The description.
 #[derive(Debug, OpenApi)]
@@ -31,11 +31,11 @@ use super::{events, operations, orders, report, status, statuses, streams};
         status::get_status, streams::open_socket, streams::open_echo, streams::open_stomp,
         orders::create, orders::list, orders::get_by_id, orders::get_by_out_trade_no,
         report::by_id, report::by_out_trade_no,
-        statuses::get_statuses, events::list_events,
+        statuses::get_statuses, events::list_events, feed::read_feed,
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
     components(schemas(UntilParameter, Seconds), responses(
-        BadRequest, Unauthorized, NotFound, Rejected, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
+        BadRequest, Unauthorized, NotFound, NotAcceptable, Rejected, CursorAhead, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
     )),
     modifiers(&Credentials, &OneWordPerReport, &Everywhere)
 )]
@@ -82,6 +82,24 @@ problem_response!(
     "There is no such order",
     "there is no such order, or these credentials do not open it",
     "There is no such order, or these credentials do not open it"
+);
+problem_response!(
+    NotAcceptable,
+    406,
+    "urn:payquery:problem:not_acceptable",
+    "not_acceptable",
+    "None of the media types asked for is served",
+    "served here: application/json and application/x-ndjson",
+    "`Accept` allows nothing that is served here"
+);
+problem_response!(
+    CursorAhead,
+    409,
+    "urn:payquery:problem:cursor_ahead",
+    "cursor_ahead",
+    "The cursor is ahead of this database",
+    "the cursor is of another database, or of a later state of this one; take a new one with after=now, and compare the orders that you have with GET /v1/orders, or read all events again without after",
+    "The cursor is of another database, or of a later state of this one: it was restored, or an older copy took over"
 );
 problem_response!(
     Rejected,

@@ -6,13 +6,14 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::ApiError;
-use super::{Door, MAX_BODY_BYTES, demo, events, openapi, operations, orders, report, status, statuses, streams};
+use super::{Door, MAX_BODY_BYTES, demo, events, feed, openapi, operations, orders, report, status, statuses, streams};
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
 use crate::push::{sockjs, stomp};
 
 pub const STATUS: &str = "/v1/orders/{id}/status";
 const STATUS_ALLOW: &str = "GET, HEAD, PUT";
+pub const FEED: &str = "/v1/events";
 pub const SOCKET: &str = "/v1/ws";
 pub const ECHO: &str = "/v1/echo";
 pub const STOMP: &str = "/ws";
@@ -63,6 +64,7 @@ pub fn table() -> Vec<Route> {
         route("/v1/orders/{id}/events", "GET, HEAD", |r| {
             readable(r, events::list_events)
         }),
+        route(FEED, "GET, HEAD", |r| readable(r, feed::read_feed)),
         route(SOCKET, "GET", |r| r.route(web::get().to(streams::open_socket))),
         route(ECHO, "GET", |r| r.route(web::get().to(streams::open_echo))),
         route(STOMP, "GET", |r| r.route(web::get().to(streams::open_stomp))),

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -20,6 +21,7 @@ use pin_project_lite::pin_project;
 use super::Door;
 use super::error::{ApiError, PROBLEM_JSON};
 use super::fields::Fields;
+use super::lane::{HeadClock, InProgress};
 use super::limits::Allowance;
 use super::routes::{self, STATUS, UNMATCHED};
 
@@ -50,7 +52,8 @@ fn is_sockjs(route: &str) -> bool {
 #[derive(Debug, Clone)]
 pub struct RequestScope(pub Arc<Door>);
 
-/// Requests by route and outcome, and the time they took. A poll's time is not taken: held ones would drown the rest.
+/// Requests by route and outcome, and the time they took. The time of polls, and of the feed, is not taken: held ones would
+/// drown the rest.
 #[derive(Debug)]
 pub struct RouteMetrics {
     routes: HashMap<&'static str, RouteCounters>,
@@ -96,8 +99,8 @@ impl RouteCounters {
     fn new(route: &'static str) -> Self {
         let outcomes =
             OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
-        let seconds =
-            (route != STATUS && !is_sockjs(route)).then(|| histogram!("payquery_http_seconds", "route" => route));
+        let seconds = (![STATUS, routes::FEED].contains(&route) && !is_sockjs(route))
+            .then(|| histogram!("payquery_http_seconds", "route" => route));
         Self {
             route,
             outcomes,
@@ -190,6 +193,7 @@ where
         ScopedFuture {
             door: Arc::clone(&self.door),
             start: Instant::now(),
+            in_progress: request.conn_data::<Rc<HeadClock>>().map(HeadClock::head_ends),
             inner: self.inner.call(request),
         }
     }
@@ -200,6 +204,7 @@ pin_project! {
     pub struct ScopedFuture<F> {
         door: Arc<Door>,
         start: Instant,
+        in_progress: Option<InProgress>,
         #[pin]
         inner: F,
     }
@@ -213,9 +218,13 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        this.inner
-            .poll(context)
-            .map(|answer| answer.map(|response| finish(this.door, *this.start, response)))
+        this.inner.poll(context).map(|answer| {
+            let response = finish(this.door, *this.start, answer?);
+            Ok(match this.in_progress.take() {
+                Some(in_progress) => response.map_body(|_, body| in_progress.until_end_of(body)),
+                None => response,
+            })
+        })
     }
 }
 

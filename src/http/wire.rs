@@ -6,7 +6,7 @@ mod order;
 mod report;
 mod statuses;
 
-pub use event::{EventBody, EventListBody};
+pub use event::{EventListBody, FeedEnd, FeedLine, FeedPageBody};
 pub use new_order::{EXPIRES_AT_RANGE, NewOrderBody};
 pub use order::{OrderBody, OrderListBody};
 pub use report::ReportBody;

@@ -6,6 +6,7 @@ mod client;
 mod database;
 mod events;
 mod exchange;
+pub mod feed;
 mod gate;
 mod held;
 pub mod merchant;
