@@ -26,8 +26,9 @@ pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogFilterError>
     // A word alone is a level. (tracing would take a mistyped one for the name of a module, and be silent.)
     let is_known = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
     let known = filter.split(',').all(is_known);
-    // The server's notices ("relation exists, skipping") are no news; a filter that names them has its way.
-    let parsed = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{filter}")).ok();
+    // The server's notices ("relation exists, skipping") are no news, and what is wrong with RabbitMQ has lines of ours, once
+    // and not at each try; a filter that names them has its way.
+    let parsed = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,lapin=off,{filter}")).ok();
     let filter = parsed
         .filter(|_| known)
         .ok_or_else(|| LogFilterError(filter.to_owned()))?;
@@ -140,8 +141,42 @@ fn describe() {
         "payquery_rate_limited_total",
         "Requests refused by a rate limit, by policy"
     );
+    describe_delivery();
     describe_counter!(
         "payquery_orders_expired_total",
         "Orders closed because their time was up"
+    );
+}
+
+/// What goes out to the merchants' other systems, and comes in from them.
+fn describe_delivery() {
+    describe_gauge!(
+        "payquery_delivery_lag_seconds",
+        Unit::Seconds,
+        "Age of the oldest event that is not delivered yet, by channel"
+    );
+    describe_gauge!(
+        "payquery_delivery_backlog",
+        "Events that are not delivered yet, by channel"
+    );
+    describe_counter!(
+        "payquery_delivery_failures_total",
+        "Tries to deliver that failed, by channel"
+    );
+    describe_counter!(
+        "payquery_rabbitmq_events_total",
+        "Events sent to RabbitMQ: confirmed, of those returned because no queue is bound, or nacked"
+    );
+    describe_gauge!(
+        "payquery_rabbitmq_connected",
+        "1 while there is a connection to RabbitMQ, by what it is for"
+    );
+    describe_counter!(
+        "payquery_rabbitmq_updates_total",
+        "Messages with status reports: applied, dead-lettered, or tried again"
+    );
+    describe_counter!(
+        "payquery_rabbitmq_intake_failures_total",
+        "Times that taking messages from RabbitMQ failed and was begun anew"
     );
 }
