@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BodySize, BoxBody, MessageBody as _};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
 use metrics::{Counter, Histogram, counter, histogram};
 use pin_project_lite::pin_project;
@@ -226,13 +226,13 @@ where
 
 /// What the future's end does: the answer gets what only the whole request knows.
 fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let mut response = describe_problem(response);
+    let mut response = frame_for_old_client(describe_problem(response));
     // Nobody should keep a connection to a process that is about to stop. (One that becomes a socket is told so on the socket.)
     if door.service.holds.is_retiring() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
             .response_mut()
             .head_mut()
-            .set_connection_type(actix_web::http::ConnectionType::Close);
+            .set_connection_type(ConnectionType::Close);
     }
     let counters = door.routes.of(response.request());
     counters.count(response.status(), start);
@@ -312,6 +312,17 @@ fn tag(door: &Door, response: &mut ServiceResponse<BoxBody>) {
             response.headers_mut().insert(name.clone(), value);
         });
     }
+}
+
+/// A client that speaks HTTP/1.0 (nginx does, unless it is told otherwise) cannot read chunks, and must not be sent any (RFC 9112
+/// §6.1): the end of the connection ends an answer of unknown length.
+fn frame_for_old_client(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    if response.request().version() < Version::HTTP_11 && response.response().body().size() == BodySize::Stream {
+        let head = response.response_mut().head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 /// Writes the problem document of an error, and the cause of a failure into the log.
