@@ -29,7 +29,8 @@ impl Rabbitmq {
         service: &Service,
         desk: Arc<dyn Desk>,
     ) -> anyhow::Result<Self> {
-        let Some(url) = &args.amqp_url else {
+        // (Compose passes what is not set as an empty text.)
+        let Some(url) = args.amqp_url.as_ref().filter(|url| !url.is_empty()) else {
             return Ok(Self::default());
         };
         let authorities = args.amqp_ca_file.as_ref().map(std::fs::read_to_string).transpose();
