@@ -4,6 +4,7 @@ pub mod fan_out;
 pub mod growth;
 pub mod held;
 pub mod idle;
+pub mod messages;
 pub mod polls;
 pub mod reads;
 pub mod replicas;

@@ -178,10 +178,10 @@ impl Publisher {
         // From before the first look at the log: what is committed later is heard of.
         let mut news = self.news.listen(None);
         while !stop.is_cancelled() {
-            let Some(step) = until_stopped(stop, self.step(channel)).await else {
+            let Some(outcome) = until_stopped(stop, self.step(channel)).await else {
                 break;
             };
-            match step {
+            match outcome {
                 Ok(_) => {
                     outage.works();
                     backoff.reset();
@@ -196,7 +196,7 @@ impl Publisher {
             if !connection.status().connected() {
                 return Err(AmqpError::Closed.into());
             }
-            if step.is_ok_and(|step| step == Step::Idle) {
+            if outcome.is_ok_and(|step| step == Step::Idle) {
                 tokio::select! {
                     () = news.heard() => {}
                     () = sleep(TICK) => {}

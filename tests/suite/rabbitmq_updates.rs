@@ -80,100 +80,65 @@ async fn the_same_report_twice_is_no_change_and_no_error() {
     assert_eq!(rabbit.count(DEAD).await, 0);
 }
 
+/// Bodies that are wrong whoever sends them, and what is wrong with each.
+fn bad_bodies(id: &str) -> Vec<(Vec<u8>, u16, &'static str)> {
+    let report = json!({ "order_id": id, "status": "refunded" }).to_string();
+    let with = |more: &str| format!("{{{more},{}", &report[1..]).into_bytes();
+    let about = |id: &str, status: &str| json!({ "order_id": id, "status": status }).to_string().into_bytes();
+    let too_large = format!("{{\"order_id\":\"{id}\",\"reason\":\"{}\"}}", "x".repeat(70_000));
+    let other_amount = json!({ "order_id": id, "status": "refunded", "amount": 999 });
+    vec![
+        (b"{".into(), 400, "malformed_json"),
+        (b"".into(), 400, "malformed_json"),
+        (b"{\"order_id\":\"\xff\"}".into(), 400, "malformed_json"),
+        (format!("{report} more").into(), 400, "malformed_json"),
+        (b"[]".into(), 400, "invalid_field"),
+        (with(r#""status":"closed""#), 400, "invalid_field"),
+        (with(r#""colour":1"#), 400, "invalid_field"),
+        (with(r#""out_trade_no":"a""#), 400, "invalid_field"),
+        (br#"{"status":"closed"}"#.into(), 400, "invalid_field"),
+        (about("7", "closed"), 400, "invalid_field"),
+        (too_large.into(), 413, "body_too_large"),
+        (
+            about("0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "closed"),
+            404,
+            "order_not_found",
+        ),
+        (about(id, "failed"), 409, "illegal_transition"),
+        (other_amount.to_string().into(), 409, "amount_mismatch"),
+    ]
+}
+
+/// Properties that are wrong with a good report, and what is wrong with each.
+fn bad_properties(api_key: &str, secret: &str, stranger: &str) -> Vec<(BasicProperties, u16, &'static str)> {
+    let mistyped = format!("{}x", &api_key[..api_key.len() - 1]);
+    let if_match = |value: &str| with_headers(&[("api-key", api_key), ("if-match", value)]);
+    let of_type = with_key(api_key).with_content_type("text/plain".into());
+    let encoded = with_key(api_key).with_content_encoding("gzip".into());
+    vec![
+        (of_type, 415, "unsupported_media_type"),
+        (encoded, 415, "unsupported_media_type"),
+        (with_key(stranger), 404, "order_not_found"),
+        (with_key(&mistyped), 401, "unauthorized"),
+        (with_key(secret), 401, "unauthorized"),
+        (BasicProperties::default(), 401, "unauthorized"),
+        (if_match("\"1\""), 412, "precondition_failed"),
+        (if_match("2"), 400, "invalid_field"),
+    ]
+}
+
 #[tokio::test]
 async fn what_cannot_be_applied_goes_to_the_dead_letters_with_its_reason() {
     let (_host, rabbit, app) = connected().await;
     let order = app.order_at("succeeded").await;
     let stranger = app.key_of("stranger").await;
-    let id = &order.id;
-    let report = json!({ "order_id": id, "status": "refunded" }).to_string();
-    let unknown = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b";
-    let wrong_key = format!("{}x", &app.api_key[..app.api_key.len() - 1]);
-    let too_large = format!("{{\"order_id\":\"{id}\",\"reason\":\"{}\"}}", "x".repeat(70_000));
-    let good = || with_key(&app.api_key);
-    let cases: Vec<(BasicProperties, Vec<u8>, u16, &str)> = vec![
-        (good(), b"{".into(), 400, "malformed_json"),
-        (good(), b"".into(), 400, "malformed_json"),
-        (good(), b"{\"order_id\":\"\xff\"}".into(), 400, "malformed_json"),
-        (good(), format!("{report} more").into(), 400, "malformed_json"),
-        (good(), b"[]".into(), 400, "invalid_field"),
-        (
-            good(),
-            format!("{{\"status\":\"closed\",{}", &report[1..]).into(),
-            400,
-            "invalid_field",
-        ),
-        (
-            good(),
-            format!("{{\"colour\":1,{}", &report[1..]).into(),
-            400,
-            "invalid_field",
-        ),
-        (good(), b"{\"status\":\"closed\"}".into(), 400, "invalid_field"),
-        (
-            good(),
-            format!("{{\"out_trade_no\":\"a\",{}", &report[1..]).into(),
-            400,
-            "invalid_field",
-        ),
-        (
-            good(),
-            b"{\"order_id\":\"7\",\"status\":\"closed\"}".into(),
-            400,
-            "invalid_field",
-        ),
-        (good(), too_large.into(), 413, "body_too_large"),
-        (
-            good().with_content_type("text/plain".into()),
-            report.clone().into(),
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            good().with_content_encoding("gzip".into()),
-            report.clone().into(),
-            415,
-            "unsupported_media_type",
-        ),
-        (
-            good(),
-            json!({ "order_id": unknown, "status": "closed" }).to_string().into(),
-            404,
-            "order_not_found",
-        ),
-        (with_key(&stranger), report.clone().into(), 404, "order_not_found"),
-        (with_key(&wrong_key), report.clone().into(), 401, "unauthorized"),
-        (with_key(&order.secret), report.clone().into(), 401, "unauthorized"),
-        (BasicProperties::default(), report.clone().into(), 401, "unauthorized"),
-        (
-            good(),
-            json!({ "order_id": id, "status": "failed" }).to_string().into(),
-            409,
-            "illegal_transition",
-        ),
-        (
-            good(),
-            json!({ "order_id": id, "status": "refunded", "amount": 999 })
-                .to_string()
-                .into(),
-            409,
-            "amount_mismatch",
-        ),
-        (
-            with_headers(&[("api-key", &app.api_key), ("if-match", "\"1\"")]),
-            report.clone().into(),
-            412,
-            "precondition_failed",
-        ),
-        (
-            with_headers(&[("api-key", &app.api_key), ("if-match", "2")]),
-            report.clone().into(),
-            400,
-            "invalid_field",
-        ),
-    ];
+    let good = json!({ "order_id": order.id, "status": "refunded" });
+    let bodies = bad_bodies(&order.id).into_iter();
+    let bodies = bodies.map(|(body, status, code)| (with_key(&app.api_key), body, status, code));
+    let properties = bad_properties(&app.api_key, &order.secret, &stranger).into_iter();
+    let properties = properties.map(|(properties, status, code)| (properties, good.to_string().into(), status, code));
     let mut inbox = rabbit.read(DEAD).await;
-    for (properties, body, status, code) in cases {
+    for (properties, body, status, code) in bodies.chain(properties) {
         let properties = properties.with_message_id("m-7".into()).with_correlation_id("c".into());
         rabbit.send(UPDATES, properties, &body).await;
         let letter = dead(&mut inbox, status, code).await;
@@ -183,20 +148,15 @@ async fn what_cannot_be_applied_goes_to_the_dead_letters_with_its_reason() {
         assert_eq!(problem["request_id"], "m-7", "the message's own id is the request's");
     }
     assert_eq!(app.read(&order).await["version"], 2, "nothing was changed");
-    let log = app.get(&format!("/v1/orders/{id}/events")).await.json();
-    let rejected = log["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|event| event["type"] == "order.rejected");
+    let log = app.get(&format!("/v1/orders/{}/events", order.id)).await.json();
+    let rejected = log["data"].as_array().unwrap().iter();
+    let rejected = rejected.filter(|event| event["type"] == "order.rejected");
     assert_eq!(
         rejected.count(),
         2,
         "rejected moves stand in the log, as PUT writes them"
     );
-    rabbit
-        .report(&app.api_key, &json!({ "order_id": id, "status": "refunded" }))
-        .await;
+    rabbit.report(&app.api_key, &good).await;
     wait_for_status(&app, &order, "refunded").await;
 }
 

@@ -133,7 +133,7 @@ impl Inbox {
 
     /// None when the connection is gone.
     pub async fn try_next(&mut self) -> Option<Received> {
-        let delivery = tokio::time::timeout(Duration::from_secs(60), self.consumer.next()).await;
+        let delivery = tokio::time::timeout(Duration::from_mins(1), self.consumer.next()).await;
         let delivery: Delivery = delivery.expect("a message comes within a minute")?.ok()?;
         delivery.acker.ack(BasicAckOptions::default()).await.ok()?;
         Some(Received {
