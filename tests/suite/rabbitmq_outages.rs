@@ -156,6 +156,16 @@ async fn an_outage_is_one_line_in_the_log_and_the_password_is_in_none() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_none_of_a_broker_stops_the_start_and_is_not_repeated() {
+    let database = TestDatabase::create().await;
+    let process = Process::serve(&database.url, &["--amqp-url", "http://guest:s3cret@localhost"]);
+    let (code, _, log) = process.finish();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("PAYQUERY_AMQP_URL") && log.contains("amqp://"), "{log}");
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+#[tokio::test]
 async fn what_a_replica_sent_and_did_not_mark_before_it_was_killed_is_sent_again() {
     let host = VirtualHost::create().await;
     let rabbit = Rabbit::connect(&host.url).await;
