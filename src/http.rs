@@ -11,6 +11,7 @@ mod body;
 mod client_address;
 mod conditional;
 mod cors;
+mod desk;
 mod error;
 mod events;
 mod feed;
@@ -49,6 +50,7 @@ use pace::Pace;
 use poll_metrics::PollMetrics;
 use scope::RouteMetrics;
 
+pub use desk::MessageDesk;
 pub use lane::{HEAD_LIMIT, IDLE_LIMIT, Lane, Replay};
 pub use limits::Rate;
 pub use openapi::document as openapi_document;
