@@ -3,13 +3,16 @@
 #
 # Run it with `make walkthrough`, or with a payquery of your own: PAYQUERY_BIN=/path/to/payquery examples/walkthrough.sh
 # It needs bash, curl, jq and an installed PostgreSQL, prints each step, and fails if anything is not as it should be.
+# With SCRATCH_AMQP_URL (a RabbitMQ to play with) and WALK_PYTHON (a Python that has pika) it shows messages, too.
 set -euo pipefail
+examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 payquery=${PAYQUERY_BIN:-payquery}
 place=$(mktemp -d /tmp/payquery-walkthrough.XXXXXX)
 chmod 755 "$place" # run as root, the server has an account of its own, which must be able to enter
 service=""
 held=""
+consumer=""
 
 main() {
   start_service
@@ -19,6 +22,7 @@ main() {
   show_rejection
   read_log
   read_feed
+  follow_by_rabbitmq
   echo
   echo "walkthrough: all as it should be"
 }
@@ -31,9 +35,16 @@ start_service() {
     unset "$name"
   done
   export PAYQUERY_DATA_DIR=$place/data PAYQUERY_ADDR=127.0.0.1:0
+  if [[ -n ${SCRATCH_AMQP_URL:-} ]]; then
+    export PAYQUERY_AMQP_URL=$SCRATCH_AMQP_URL
+    # The warehouse's system: it has a queue from before the first order.
+    AMQP_URL=$SCRATCH_AMQP_URL "$WALK_PYTHON" "$examples/rabbitmq/consume.py" >"$place/consumed" &
+    consumer=$!
+  fi
   "$payquery" serve >"$place/out" 2>"$place/log" &
   service=$!
   wait_for "payquery listens" listening
+  if [[ -n $consumer ]]; then wait_for "the warehouse listens" warehouse_listens; fi
   url=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$place/log")
   key=$("$payquery" key create --merchant walkthrough --json | jq -r .api_key)
   echo "it listens on $url; its first merchant has a key"
@@ -121,6 +132,23 @@ read_feed() {
   grep '^cursor: ' "$place/cursor"
 }
 
+follow_by_rabbitmq() {
+  if [[ -z $consumer ]]; then return; fi
+  step "The warehouse has heard of the change by RabbitMQ, of the rejected report too"
+  wait_for "three events have arrived" three_events_have_arrived
+  check "what arrived" "order.created $id walk-1 1
+order.succeeded $id walk-1 2
+order.rejected $id walk-1 2" "$(grep '^order' "$place/consumed")"
+  grep '^order' "$place/consumed"
+  step "A refund is reported by RabbitMQ: the same report, by message"
+  AMQP_URL=$SCRATCH_AMQP_URL PAYQUERY_API_KEY=$key "$WALK_PYTHON" "$examples/rabbitmq/report.py" \
+    "{\"order_id\":\"$id\",\"status\":\"refunded\"}" | tee "$place/answer"
+  check "the answer" 200 "$(cut -d ' ' -f 1 "$place/answer")"
+  ask "$secret" "/v1/orders/$id/status"
+  expect .status refunded
+  expect .version 3
+}
+
 # ask CREDENTIAL PATH CURL-ARGUMENTS... keeps the answer: head, body, status.
 ask() {
   : >"$place/body"
@@ -138,6 +166,8 @@ expect_header() { check "$1" "$2" "$(tr -d '\r' <"$place/head" | sed -n "s/^$1: 
 check() { [[ $3 == "$2" ]] || fail "$1 is $3 and should be $2"; }
 
 listening() { grep -q 'listening on' "$place/log"; }
+warehouse_listens() { grep -q '^waiting$' "$place/consumed"; }
+three_events_have_arrived() { [[ $(grep -c '^order' "$place/consumed") -ge 3 ]]; }
 is_held() { curl -sS "$url/metrics" | grep '^payquery_held_requests 1$' >/dev/null; }
 
 # wait_for WHAT COMMAND: asks every tenth of a second, for half a minute.
@@ -162,6 +192,7 @@ finish() {
   local code=$?
   trap - EXIT INT TERM
   if [[ -n $held ]]; then kill "$held" 2>/dev/null || true; fi
+  if [[ -n $consumer ]]; then kill "$consumer" 2>/dev/null || true; fi
   if [[ -n $service ]]; then
     kill -TERM "$service" 2>/dev/null || true # stops its Postgres, too
     wait "$service" || true

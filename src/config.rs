@@ -1,5 +1,7 @@
 //! The configuration: every setting is a flag and an environment variable, checked once, before anything starts.
 
+mod rabbitmq;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use crate::domain::order::MerchantId;
 use crate::http::{CorsOrigins, Rate};
 use crate::telemetry::LogFormat;
 use crate::{db, http, push, service};
+
+pub use rabbitmq::RabbitmqArgs;
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -67,6 +71,9 @@ pub struct LogArgs {
 pub struct ServeArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
+
+    #[command(flatten)]
+    pub rabbitmq: RabbitmqArgs,
 
     /// Make a merchant "demo" with an API key, print the key and curl lines that use it, and serve a checkout page at /demo [default: false]
     #[arg(long, env = "PAYQUERY_DEMO", value_parser = clap::builder::BoolishValueParser::new())]

@@ -8,8 +8,8 @@ use crate::config::DatabaseArgs;
 use crate::db::{self, Pool};
 use crate::private_postgres::{self, PrivatePostgres};
 
-/// One for the feed, one for expiry, one for the rest.
-const CHORE_CONNECTIONS: u32 = 3;
+/// One for the feed, one for expiry, one for what goes out by RabbitMQ, one for the rest.
+const CHORE_CONNECTIONS: u32 = 4;
 
 /// A database that is open, and the private server behind it if there is one.
 #[derive(Debug)]

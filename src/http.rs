@@ -12,6 +12,7 @@ mod client_address;
 mod conditional;
 mod cors;
 mod demo;
+mod desk;
 mod error;
 mod events;
 mod feed;
@@ -52,6 +53,7 @@ use pace::Pace;
 use poll_metrics::PollMetrics;
 use scope::RouteMetrics;
 
+pub use desk::MessageDesk;
 pub use lane::{HEAD_LIMIT, IDLE_LIMIT, Lane, Replay};
 pub use limits::Rate;
 pub use openapi::document as openapi_document;

@@ -2,6 +2,7 @@
 
 mod demo;
 mod file_limit;
+mod rabbitmq;
 mod socket;
 
 use std::net::{SocketAddr, TcpListener};
@@ -21,11 +22,13 @@ use tokio_util::task::TaskTracker;
 use crate::config::ServeArgs;
 use crate::database::Database;
 use crate::feed;
-use crate::http::{Door, HEAD_LIMIT, IDLE_LIMIT, Lane, Replay, RequestScope, routes};
+use crate::http::{Door, HEAD_LIMIT, IDLE_LIMIT, Lane, MessageDesk, Replay, RequestScope, routes};
+use crate::intake::desk::Desk;
 use crate::push::{Gate, Streams};
 use crate::service::{Service, housekeeping};
 use crate::telemetry::Metrics;
 use file_limit::FileBudget;
+use rabbitmq::Rabbitmq;
 
 /// How long answers that are being written get once all held requests were let go.
 const SHUTDOWN_SECONDS: u64 = 5;
@@ -60,7 +63,7 @@ impl Application {
             .await
             .context("cannot make the merchant \"demo\"")?;
         let metrics = Metrics::new();
-        let (service, mut feed, door, streams) = metrics.record(|| {
+        let (service, mut feed, door, streams, rabbitmq) = metrics.record(|| {
             let service = Arc::new(Service::new(
                 pool.clone(),
                 chore_pool.clone(),
@@ -72,12 +75,16 @@ impl Application {
             let feed = service.feed();
             let gate = Arc::clone(&door) as Arc<dyn Gate>;
             let streams = Streams::new(gate, &service, args.stream_settings());
-            (service, feed, door, Arc::new(streams))
+            let desk: Arc<dyn Desk> = Arc::new(MessageDesk::new(Arc::clone(&door)));
+            let rabbitmq = Rabbitmq::new(&args.rabbitmq, database, &service, desk);
+            (service, feed, door, Arc::new(streams), rabbitmq)
         });
+        let rabbitmq = rabbitmq?;
         // From before the door opens, so that whoever follows from the first moment on misses nothing.
         if let Err(error) = feed.step().await {
             tracing::warn!(%error, "the feed cannot read yet");
         }
+        rabbitmq.take_place().await;
         let stop_chores = CancellationToken::new();
         let chores = housekeeping::start(&service, &stop_chores);
         chores.reopen();
@@ -95,6 +102,7 @@ impl Application {
         };
         chores.spawn(feed::listen(Arc::clone(doorbell), line, stop_chores.clone()));
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
+        rabbitmq.start(&chores, &stop_chores);
         chores.close();
         let address = listener.local_addr()?;
         let server = build_server(args, (door, streams), listener, budget.connections)?;

@@ -54,6 +54,7 @@ const FAMILIES: [(&str, Family); 9] = [
     ("reads", |lab| Box::pin(rows::reads::run(lab))),
     ("feed", |lab| Box::pin(rows::feed::run(lab))),
     ("replicas", |lab| Box::pin(rows::replicas::run(lab))),
+    ("messages", |lab| Box::pin(rows::messages::run(lab))),
     ("growth", |lab| Box::pin(rows::growth::run(lab))),
     ("idle", |lab| Box::pin(rows::idle::run(lab))),
 ];

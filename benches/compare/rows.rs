@@ -5,6 +5,7 @@ pub mod feed;
 pub mod growth;
 pub mod held;
 pub mod idle;
+pub mod messages;
 pub mod polls;
 pub mod reads;
 pub mod replicas;

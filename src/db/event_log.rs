@@ -8,6 +8,7 @@ use super::order_events::{EventRow, LoggedEvent};
 use super::{Connection, DbError};
 use crate::domain::log_cursor::{Horizon, LogCursor, LogPosition};
 use crate::domain::order::MerchantId;
+use crate::domain::time::Timestamp;
 
 /// What is read of the log.
 #[derive(Debug, Clone, Copy)]
@@ -78,6 +79,38 @@ const MAX_PASSED_OVER: i64 = 5_000;
 /// The cursor after everything that is committed now.
 pub async fn end(executor: impl PgExecutor<'_>) -> Result<LogCursor, DbError> {
     horizon(executor).await.map(LogCursor::at)
+}
+
+/// What lies after a cursor.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// Up to the number that was asked for.
+    pub count: u32,
+    pub oldest: Option<Timestamp>,
+}
+
+/// How many events lie after `cursor`, counted up to `most`, and when the oldest of them happened.
+pub async fn count_after(executor: impl PgExecutor<'_>, cursor: &LogCursor, most: u32) -> Result<Waiting, DbError> {
+    // (Transactions are numbered from 3 on.)
+    let (transaction, seq) = cursor.within().map_or((0, 0), |at| (at.transaction, at.seq));
+    let waiting = sqlx::query!(
+        r#"select count(*) as "count!", min(at) as oldest
+           from (select at from order_events
+                 where xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+                   and not pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
+                   and not (xid = $2::text::xid8 and seq <= $3)
+                 order by xid limit $4) as waiting"#,
+        cursor.horizon().to_text(),
+        transaction.to_string(),
+        seq,
+        i64::from(most),
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(Waiting {
+        count: u32::try_from(waiting.count).unwrap_or(most),
+        oldest: waiting.oldest.map(Into::into),
+    })
 }
 
 async fn horizon(executor: impl PgExecutor<'_>) -> Result<Horizon, DbError> {

@@ -140,6 +140,11 @@ pub(super) fn request_id(request: &HttpRequest) -> RequestId {
 impl RequestId {
     fn given_or_new(fields: &(impl Fields + ?Sized)) -> Self {
         let given = fields.first("x-request-id").and_then(|id| std::str::from_utf8(id).ok());
+        Self::or_new(given)
+    }
+
+    /// That id, if it is one that a log line can hold; else a new one.
+    pub(super) fn or_new(given: Option<&str>) -> Self {
         let given = given.filter(|id| is_printable_id(id));
         Self(given.map_or_else(|| format!("{:032x}", fastrand::u128(..)).into(), Into::into))
     }

@@ -5,12 +5,14 @@ mod new_order;
 mod order;
 mod report;
 mod statuses;
+mod update;
 
 pub use event::{EventListBody, FeedEnd, FeedLine, FeedPageBody};
 pub use new_order::{EXPIRES_AT_RANGE, NewOrderBody};
 pub use order::{OrderBody, OrderListBody};
 pub use report::ReportBody;
 pub use statuses::{StatusItem, StatusListBody, StatusesBody};
+pub use update::UpdateBody;
 
 use super::error::ApiError;
 use crate::domain::money::{Amount, Currency, MAX_AMOUNT};

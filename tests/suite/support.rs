@@ -2,6 +2,7 @@
 //! helpers to talk to it. Everything cleans up after itself, also when a test panics.
 
 mod app;
+mod broker;
 mod client;
 mod database;
 mod events;
@@ -13,6 +14,7 @@ pub mod merchant;
 mod metrics;
 mod place;
 mod process;
+pub mod rabbit;
 mod raw;
 pub mod schema;
 pub mod socket;
@@ -20,6 +22,7 @@ mod sockjs;
 pub mod stomp;
 
 pub use app::{App, AppBuilder};
+pub use broker::{OwnBroker, VirtualHost};
 pub use client::{Answer, Asking, Order};
 pub use database::TestDatabase;
 pub use events::Piece;
