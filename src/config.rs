@@ -1,5 +1,7 @@
 //! The configuration: every setting is a flag and an environment variable, checked once, before anything starts.
 
+mod webhooks;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use ipnet::IpNet;
 use crate::http::{CorsOrigins, Rate};
 use crate::telemetry::LogFormat;
 use crate::{db, http, push, service};
+
+pub use webhooks::WebhookArgs;
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -66,6 +70,9 @@ pub struct LogArgs {
 pub struct ServeArgs {
     #[command(flatten)]
     pub database: DatabaseArgs,
+
+    #[command(flatten)]
+    pub webhooks: WebhookArgs,
 
     /// Make a merchant "demo" with an API key, and print the key and curl lines that use it [default: false]
     #[arg(long, env = "PAYQUERY_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
@@ -200,6 +207,7 @@ impl ServeArgs {
                 max_held_per_order: self.max_held_per_order,
                 drain_spread: self.drain_spread(),
             },
+            webhooks: self.webhooks.settings(),
         }
     }
 

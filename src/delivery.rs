@@ -3,5 +3,6 @@
 //! next one, on whatever replica, begins there. So each event goes out at least once, and those of one order in their order.
 
 mod turn;
+pub mod webhooks;
 
 pub use turn::Turn;

@@ -3,6 +3,7 @@
 mod demo;
 mod file_limit;
 mod socket;
+mod webhooks;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::push::{Gate, Streams};
 use crate::service::{Service, housekeeping};
 use crate::telemetry::Metrics;
 use file_limit::FileBudget;
+use webhooks::Webhooks;
 
 /// How long answers that are being written get once all held requests were let go.
 const SHUTDOWN_SECONDS: u64 = 5;
@@ -57,7 +59,7 @@ impl Application {
             .await
             .context("cannot read the issuing key; run `payquery migrate`")?;
         let metrics = Metrics::new();
-        let (service, mut feed, door, streams) = metrics.record(|| {
+        let (service, mut feed, door, streams, webhooks) = metrics.record(|| {
             let service = Arc::new(Service::new(
                 pool.clone(),
                 chore_pool.clone(),
@@ -68,8 +70,10 @@ impl Application {
             let feed = service.feed();
             let gate = Arc::clone(&door) as Arc<dyn Gate>;
             let streams = Streams::new(gate, &service, args.stream_settings());
-            (service, feed, door, Arc::new(streams))
+            let webhooks = Webhooks::new(&args.webhooks, database, &service);
+            (service, feed, door, Arc::new(streams), webhooks)
         });
+        let webhooks = webhooks?;
         // From before the door opens, so that whoever follows from the first moment on misses nothing.
         if let Err(error) = feed.step().await {
             tracing::warn!(%error, "the feed cannot read yet");
@@ -91,6 +95,7 @@ impl Application {
         };
         chores.spawn(feed::listen(Arc::clone(doorbell), line, stop_chores.clone()));
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
+        webhooks.start(&chores, &stop_chores);
         chores.close();
         let address = listener.local_addr()?;
         let server = build_server(args, (door, streams), listener, budget.connections)?;

@@ -5,12 +5,17 @@ mod new_order;
 mod order;
 mod report;
 mod statuses;
+mod webhook;
 
 pub use event::EventListBody;
 pub use new_order::{EXPIRES_AT_RANGE, NewOrderBody};
 pub use order::{OrderBody, OrderListBody};
 pub use report::ReportBody;
 pub use statuses::{StatusItem, StatusListBody, StatusesBody};
+pub use webhook::{
+    DeliveryBody, DeliveryListBody, EndpointBody, EndpointChangeBody, EndpointListBody, NewEndpointBody, RecoverBody,
+    RecoveredBody,
+};
 
 use super::error::ApiError;
 use crate::domain::money::{Amount, Currency, MAX_AMOUNT};

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::super::wire::EXPIRES_AT_RANGE;
 use super::ApiError;
 use crate::db::DbError;
+use crate::delivery::webhooks::MAX_ENDPOINTS;
 use crate::domain::order::Version;
 use crate::service::create::CreateError;
 use crate::service::update::UpdateError;
+use crate::service::webhooks::WebhookError;
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
@@ -46,6 +48,20 @@ impl From<UpdateError> for ApiError {
             UpdateError::Contended => Self::Contended,
             UpdateError::Interrupted => Self::Stopping,
             UpdateError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<WebhookError> for ApiError {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::EndpointNotFound => Self::EndpointNotFound,
+            WebhookError::DeliveryNotFound => Self::DeliveryNotFound,
+            WebhookError::TooManyEndpoints => Self::TooManyEndpoints { most: MAX_ENDPOINTS },
+            WebhookError::Disabled => Self::EndpointDisabled,
+            WebhookError::Guard(reason) => Self::invalid("url", reason),
+            WebhookError::TooLongAgo { .. } => Self::invalid("since", error),
+            WebhookError::Database(error) => error.into(),
         }
     }
 }
