@@ -21,6 +21,7 @@ PAYQUERY_ADDR=127.0.0.1:$(free_port)
 PAGES_URL=http://localhost:$(free_port)
 export PAYQUERY_DATA_DIR PAYQUERY_ADDR PAGES_URL PAYQUERY_SOCKJS_CLIENT=$PAGES_URL/sockjs.js
 export PAYQUERY_MERCHANT_RATE=0 PAYQUERY_POLL_RATE=0 PAYQUERY_AUTH_FAILURE_RATE=0
+export PAYQUERY_WEBHOOK_ALLOW=127.0.0.0/8 # the tests' own receivers
 
 finish() {
   local code=$?

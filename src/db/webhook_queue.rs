@@ -86,7 +86,7 @@ pub async fn lock_orders(executor: impl PgExecutor<'_>, lines: &[Line]) -> Resul
 /// Their orders must be locked, and released afterwards.
 pub async fn insert(executor: impl PgExecutor<'_>, new: &[NewDelivery]) -> Result<u64, DbError> {
     let uuids = |uuid: fn(&NewDelivery) -> Uuid| new.iter().map(uuid).collect::<Vec<_>>();
-    let texts = |text: fn(&NewDelivery) -> &str| new.iter().map(|delivery| text(delivery)).collect::<Vec<_>>();
+    let texts = |text: fn(&NewDelivery) -> &str| new.iter().map(text).collect::<Vec<_>>();
     let orders: Vec<_> = new
         .iter()
         .map(|delivery| delivery.event.order.map(|order| order.0))

@@ -19,6 +19,7 @@ pub use spreader::{Spreader, put_in};
 pub use worker::{Bells, Worker};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -50,6 +51,8 @@ pub struct Settings {
 pub struct Liaison {
     pub guard: Guard,
     pub retention_days: u16,
+    /// No endpoint is enabled: there is nothing to claim, so nobody asks.
+    pub is_idle: AtomicBool,
     /// Somebody wants events who did not before.
     pub endpoints_changed: Notify,
     /// Something was queued.
@@ -61,6 +64,7 @@ impl Liaison {
         Arc::new(Self {
             guard: Guard::new(settings.allow.clone()),
             retention_days: settings.retention_days,
+            is_idle: AtomicBool::new(false),
             endpoints_changed: Notify::new(),
             queued: Notify::new(),
         })

@@ -1,6 +1,7 @@
 //! The one API error: what went wrong, as RFC 9457 problem details. The only place that knows which status code a failure has.
 
 mod causes;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::limits::Refusal;
 use crate::db::DbError;
 use crate::domain::decision::Rejection;
 use crate::domain::order::OrderId;
+pub use webhooks::WebhookRefusal;
 
 /// Everything that can be answered other than with success.
 #[derive(Debug)]
@@ -38,12 +40,7 @@ pub enum ApiError {
         reason: &'static str,
     },
     OrderNotFound,
-    EndpointNotFound,
-    DeliveryNotFound,
-    TooManyEndpoints {
-        most: i64,
-    },
-    EndpointDisabled,
+    Webhook(WebhookRefusal),
     RouteNotFound,
     MethodNotAllowed {
         allow: &'static str,
@@ -148,22 +145,7 @@ impl ApiError {
                 "Credentials are missing or wrong",
             ),
             Self::OrderNotFound => (StatusCode::NOT_FOUND, "order_not_found", "There is no such order"),
-            Self::EndpointNotFound => (
-                StatusCode::NOT_FOUND,
-                "webhook_endpoint_not_found",
-                "There is no such webhook endpoint",
-            ),
-            Self::DeliveryNotFound => (StatusCode::NOT_FOUND, "delivery_not_found", "There is no such delivery"),
-            Self::TooManyEndpoints { .. } => (
-                StatusCode::CONFLICT,
-                "too_many_webhook_endpoints",
-                "There are as many webhook endpoints as may be",
-            ),
-            Self::EndpointDisabled => (
-                StatusCode::CONFLICT,
-                "webhook_endpoint_disabled",
-                "The webhook endpoint is disabled",
-            ),
+            Self::Webhook(refusal) => refusal.describe(),
             Self::RouteNotFound => (
                 StatusCode::NOT_FOUND,
                 "route_not_found",
@@ -246,16 +228,7 @@ impl ApiError {
             Self::BodyTooSlow => "the body did not arrive within 15 s".into(),
             Self::Unauthorized { reason } => (*reason).into(),
             Self::OrderNotFound => "there is no such order, or these credentials do not open it".into(),
-            Self::EndpointNotFound => "there is no such webhook endpoint, or it is not this merchant's".into(),
-            Self::DeliveryNotFound => {
-                "this endpoint has no such delivery; those that are done are kept for some weeks only".into()
-            }
-            Self::TooManyEndpoints { most } => {
-                format!("a merchant may have {most} webhook endpoints; delete one that is not needed")
-            }
-            Self::EndpointDisabled => {
-                "nothing is sent to this endpoint; PATCH it with {\"enabled\":true} when it is well again".into()
-            }
+            Self::Webhook(refusal) => refusal.detail(),
             Self::RouteNotFound => "nothing is served at this path; /docs lists what is".into(),
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
             Self::Rejected(rejection) => rejection.to_string(),

@@ -13,10 +13,12 @@ mod metrics;
 mod place;
 mod process;
 mod raw;
+pub mod receiver;
 pub mod schema;
 pub mod socket;
 mod sockjs;
 pub mod stomp;
+pub mod webhooks;
 
 pub use app::{App, AppBuilder};
 pub use client::{Answer, Asking, Order};
@@ -26,6 +28,7 @@ pub use gate::Gate;
 pub use place::{Place, is_running, postmaster};
 pub use process::Process;
 pub use raw::RawConnection;
+pub use receiver::{Receiver, Reply};
 pub use sockjs::Polled;
 pub use stomp::Stomp;
 

@@ -90,6 +90,7 @@ impl<F: Fn(IpAddr) -> bool + Clone + Send + Sync + 'static> Resolve for GuardedR
 
 /// Networks of IPv4 that are not for everybody: IANA's registry of special purposes (RFC 6890), multicast, reserved; and
 /// 168.63.129.16, Azure's own service, which is in none.
+#[allow(clippy::ip_constant, reason = "one row of a table")]
 const SPECIAL_V4: [(Ipv4Addr, u8); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),

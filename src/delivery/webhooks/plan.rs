@@ -138,8 +138,8 @@ mod tests {
             dice in proptest::collection::vec(0.0..=1.0_f64, 12),
         ) {
             let plan = plan(PLAN);
-            for (tries, dice) in (1..).zip(dice) {
-                match (plan.0.get(tries as usize - 1), plan.after(tries, FAILED, dice)) {
+            for ((tries, index), dice) in (1..).zip(0..).zip(dice) {
+                match (plan.0.get::<usize>(index), plan.after(tries, FAILED, dice)) {
                     (Some(pause), Next::TryAgain(after)) => {
                         prop_assert!(after >= pause.mul_f64(0.799) && after <= pause.mul_f64(1.201), "{tries}: {after:?}");
                     }

@@ -198,7 +198,9 @@ impl Answer {
 fn sanitise(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let clean = |letter: char| if letter.is_control() { ' ' } else { letter };
-    text.trim_end_matches('\u{fffd}').trim().chars().map(clean).collect()
+    // (The last letter may have been cut through.)
+    let text: String = text.trim_end_matches('\u{fffd}').chars().map(clean).collect();
+    text.trim().to_owned()
 }
 
 /// Seconds, or a date (RFC 9110 §10.2.3).
@@ -235,15 +237,15 @@ fn fault_behind(error: &reqwest::Error) -> Fault {
         if error.is::<rustls::Error>() {
             return Fault::Tls;
         }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return Fault::Tls;
-            }
-            if error.kind() == io::ErrorKind::ConnectionRefused {
-                return Fault::ConnectionRefused;
-            }
+        // An I/O error's source is the source of what it wraps, and not that itself.
+        let broken = error.downcast_ref::<io::Error>();
+        if broken.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+            return Fault::ConnectionRefused;
         }
-        cause = error.source();
+        cause = match broken.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     Fault::ConnectionBroken
 }
@@ -254,7 +256,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {
-        assert_eq!(read_retry_after(b" 120 "), Some(Duration::from_secs(120)));
+        assert_eq!(read_retry_after(b" 120 "), Some(Duration::from_mins(2)));
         let later = SystemTime::now() + Duration::from_secs(90);
         let read = read_retry_after(httpdate::fmt_http_date(later).as_bytes()).expect("a date");
         assert!(

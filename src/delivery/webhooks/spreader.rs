@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metrics::{Counter, counter};
@@ -56,7 +57,9 @@ impl Spreader {
 
     /// Queues what the next page of the log calls for, and moves on, as one. Another replica may be at it: then that is that.
     pub async fn step(&self) -> Result<Step, LogError> {
-        if !webhook_endpoints::any_enabled(&self.pool).await? {
+        let is_idle = !webhook_endpoints::any_enabled(&self.pool).await?;
+        self.liaison.is_idle.store(is_idle, Ordering::Relaxed);
+        if is_idle {
             return Ok(Step::NobodyListens);
         }
         let Some(mut turn) = Turn::take(&self.pool, READER).await? else {

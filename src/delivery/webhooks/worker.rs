@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use metrics::{Counter, counter};
@@ -102,6 +103,9 @@ impl Worker {
             self.finished.extend(finished);
         }
         self.mark().await?;
+        if self.liaison.is_idle.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
         let in_hand: Vec<_> = self
             .in_hand
             .iter()

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::super::wire::EXPIRES_AT_RANGE;
-use super::ApiError;
+use super::{ApiError, WebhookRefusal};
 use crate::db::DbError;
-use crate::delivery::webhooks::MAX_ENDPOINTS;
 use crate::domain::order::Version;
 use crate::service::create::CreateError;
 use crate::service::update::UpdateError;
@@ -55,10 +54,10 @@ impl From<UpdateError> for ApiError {
 impl From<WebhookError> for ApiError {
     fn from(error: WebhookError) -> Self {
         match error {
-            WebhookError::EndpointNotFound => Self::EndpointNotFound,
-            WebhookError::DeliveryNotFound => Self::DeliveryNotFound,
-            WebhookError::TooManyEndpoints => Self::TooManyEndpoints { most: MAX_ENDPOINTS },
-            WebhookError::Disabled => Self::EndpointDisabled,
+            WebhookError::EndpointNotFound => Self::Webhook(WebhookRefusal::EndpointNotFound),
+            WebhookError::DeliveryNotFound => Self::Webhook(WebhookRefusal::DeliveryNotFound),
+            WebhookError::TooManyEndpoints => Self::Webhook(WebhookRefusal::TooManyEndpoints),
+            WebhookError::Disabled => Self::Webhook(WebhookRefusal::EndpointDisabled),
             WebhookError::Guard(reason) => Self::invalid("url", reason),
             WebhookError::TooLongAgo { .. } => Self::invalid("since", error),
             WebhookError::Database(error) => error.into(),

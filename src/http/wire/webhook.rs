@@ -46,24 +46,38 @@ pub struct EndpointChangeBody {
     )]
     url: Option<String>,
     /// Null is all types.
-    #[serde(default, deserialize_with = "read_given")]
+    #[serde(default)]
     #[schema(value_type = Option<Vec<String>>, example = json!(["order.succeeded"]), min_items = 1)]
-    events: Option<Option<Vec<String>>>,
+    events: Given<Vec<String>>,
     /// False: nothing is sent from now on, and what waits is given up. True: what happens from now on is sent.
     #[schema(example = true)]
     enabled: Option<bool>,
 }
 
 /// Tells null from a field that is left out.
-fn read_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Vec<String>>>, D::Error> {
-    Deserialize::deserialize(deserializer).map(Some)
+#[derive(Debug, Default)]
+enum Given<T> {
+    #[default]
+    Not,
+    Null,
+    Value(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|value| value.map_or(Self::Null, Self::Value))
+    }
 }
 
 impl EndpointChangeBody {
     pub fn parse(self) -> Result<EndpointChange, ApiError> {
         Ok(EndpointChange {
             url: self.url.as_deref().map(parse_url).transpose()?,
-            filter: self.events.map(|types| parse_events(types.as_deref())).transpose()?,
+            filter: match self.events {
+                Given::Not => None,
+                Given::Null => Some(EventFilter::ALL),
+                Given::Value(types) => Some(parse_events(Some(&types))?),
+            },
             enabled: self.enabled,
         })
     }
