@@ -72,7 +72,7 @@ async fn a_replica_killed_between_claiming_and_delivering_loses_nothing() {
     let connected = async |receiver: &Receiver| receiver.wait_for_connections(1).await;
     let (app, endpoint) = kill_one(&receiver, connected).await;
     assert!(receiver.received().is_empty());
-    receiver.drop_connections();
+    receiver.drop_connections().await;
     receiver.set_reading(true);
     let deliveries = app.wait_for_deliveries(&endpoint, 2).await;
     assert!(

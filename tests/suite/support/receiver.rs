@@ -80,6 +80,9 @@ impl Reply {
     }
 }
 
+/// What a TLS connection begins with.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 type Script = Box<dyn Fn(&Received) -> Reply + Send + Sync>;
 
 struct Shared {
@@ -90,6 +93,7 @@ struct Shared {
     /// Requests being answered just now, by order, and the most there ever were of one order, and in all.
     busy: Mutex<Busy>,
     connections: watch::Sender<usize>,
+    closed: watch::Sender<usize>,
     /// Bumped: the connections there are are closed.
     dropping: watch::Sender<usize>,
     /// False: connections are taken, and nothing is read from them.
@@ -136,6 +140,7 @@ impl Receiver {
             held: Semaphore::new(0),
             busy: Mutex::default(),
             connections: watch::Sender::new(0),
+            closed: watch::Sender::new(0),
             dropping: watch::Sender::new(0),
             is_reading: watch::Sender::new(true),
         });
@@ -148,6 +153,7 @@ impl Receiver {
                     let (shared, tls) = (Arc::clone(&shared), tls.clone());
                     shared.connections.send_modify(|count| *count += 1);
                     let mut dropping = shared.dropping.subscribe();
+                    let counted = Arc::clone(&shared);
                     tokio::spawn(async move {
                         let serving = async {
                             match tls {
@@ -163,6 +169,7 @@ impl Receiver {
                             () = serving => {}
                             _ = dropping.changed() => {}
                         }
+                        counted.closed.send_modify(|count| *count += 1);
                     });
                 }
             }
@@ -191,8 +198,20 @@ impl Receiver {
     }
 
     /// Closes the connections that there are, whatever came on them.
-    pub fn drop_connections(&self) {
+    pub async fn drop_connections(&self) {
+        let (connections, mut closed) = (*self.shared.connections.borrow(), self.shared.closed.subscribe());
         self.shared.dropping.send_modify(|count| *count += 1);
+        closed.wait_for(|closed| *closed >= connections).await.unwrap();
+    }
+
+    /// Waits for the first request of that order.
+    pub async fn wait_for_order(&self, order: &str) -> Received {
+        let find = || self.received().into_iter().find(|request| request.order() == order);
+        let mut counted = self.shared.count.subscribe();
+        let wait = counted.wait_for(|_| find().is_some());
+        let waited = tokio::time::timeout(Duration::from_secs(30), wait).await.is_ok();
+        assert!(waited, "nothing of {order} within 30 s");
+        find().unwrap()
     }
 
     /// Waits until that many connections were made.
@@ -236,6 +255,10 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shar
     loop {
         let _ = shared.is_reading.subscribe().wait_for(|is_reading| *is_reading).await;
         let Some((head, body)) = read_request(&mut stream, &mut ahead).await else {
+            // To a TLS greeting servers without TLS say this.
+            if ahead.first() == Some(&TLS_HANDSHAKE) {
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            }
             return;
         };
         let (received, reply) = shared.take_in(head, body);
@@ -316,6 +339,9 @@ impl Shared {
 async fn read_request(stream: &mut (impl AsyncRead + Unpin), ahead: &mut Vec<u8>) -> Option<(String, String)> {
     let mut chunk = [0; 4096];
     loop {
+        if ahead.first() == Some(&TLS_HANDSHAKE) {
+            return None;
+        }
         if let Some(end) = ahead.windows(4).position(|window| window == b"\r\n\r\n") {
             let head = String::from_utf8(ahead[..end].to_vec()).unwrap();
             let length = head
