@@ -196,6 +196,9 @@ fn web_service(
         })
         .keep_alive(IDLE_LIMIT)
         .client_request_timeout(HEAD_LIMIT)
+        .on_connect_ext(|connection: &Replay, data| {
+            data.insert(connection.clock());
+        })
         // A client that closes its side is gone: its held request gives its place back at once.
         .h1_allow_half_closed(false)
         .finish(map_config(app, |()| AppConfig::default()))

@@ -21,13 +21,16 @@ pub enum LogFormat {
 #[error("PAYQUERY_LOG is not a log filter: {0:?}; try info, debug, or info,payquery::service=debug")]
 pub struct LogFilterError(String);
 
+/// What is left out, unless the filter names it: the database server's notices ("relation exists, skipping"), and what actix-http
+/// calls an error of its own: each request or frame that cannot be read. Any stranger can send those, as many as it likes.
+const NO_NEWS: &str = "sqlx::postgres::notice=warn,actix_http::h1=off,actix_http::ws=off";
+
 /// Sends log lines to standard error, from here on and for the whole process.
 pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogFilterError> {
     // A word alone is a level. (tracing would take a mistyped one for the name of a module, and be silent.)
     let is_known = |directive: &str| directive.contains('=') || directive.trim().parse::<LevelFilter>().is_ok();
     let known = filter.split(',').all(is_known);
-    // The server's notices ("relation exists, skipping") are no news; a filter that names them has its way.
-    let parsed = EnvFilter::try_new(format!("sqlx::postgres::notice=warn,{filter}")).ok();
+    let parsed = EnvFilter::try_new(format!("{NO_NEWS},{filter}")).ok();
     let filter = parsed
         .filter(|_| known)
         .ok_or_else(|| LogFilterError(filter.to_owned()))?;

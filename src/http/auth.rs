@@ -59,6 +59,10 @@ const WRONG_SCHEME: ApiError = ApiError::Unauthorized {
     reason: "only Authorization: Bearer is understood",
 };
 
+/// Proxies log addresses. It is refused so that nobody gets used to it; one that was sent so should be replaced.
+pub(super) const KEY_IN_ADDRESS: ApiError = ApiError::Unauthorized {
+    reason: "an API key must not stand in an address, where logs keep it: send Authorization: Bearer …, and replace this key",
+};
 const NOT_A_KEY: ApiError = ApiError::Unauthorized {
     reason: "this is a client secret, which opens one order's status; here the merchant's API key (pqk_…) is needed",
 };

@@ -256,7 +256,7 @@ impl ApiError {
             Self::HandshakeDue => "connect by WebSocket, version 13: ws:// or wss://".into(),
             Self::OriginRefused => "PAYQUERY_CORS_ORIGINS names the origins whose pages may ask".into(),
             Self::NoPlace => {
-                "as many requests and streams are held as may be; the document is told, its changes are not: ask again"
+                "as many requests and streams are held as may be: come again later; of an order, its document is told but no changes"
                     .into()
             }
             Self::TooManySubscriptions { most } => {

@@ -7,7 +7,7 @@ use actix_web::{Error, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 
 use super::Door;
-use super::auth::{MISSING_CREDENTIALS, Opened, WRONG_KEY, bearer_token};
+use super::auth::{KEY_IN_ADDRESS, Opened, WRONG_KEY, bearer_token};
 use super::cors::Grant;
 use super::error::ApiError;
 use super::fields::Fields as _;
@@ -92,7 +92,8 @@ impl From<Fault> for ApiError {
             Fault::NoHandshake(_) => Self::HandshakeDue,
             Fault::MalformedJson { reason } => Self::MalformedJson { reason },
             Fault::Invalid { field, reason } => Self::invalid(field, reason),
-            Fault::Unauthenticated => MISSING_CREDENTIALS,
+            Fault::Unauthenticated { reason } => Self::Unauthorized { reason },
+            Fault::KeyInAddress => KEY_IN_ADDRESS,
             Fault::KeyDoesNotOpen => WRONG_KEY,
             Fault::NoPlace => Self::NoPlace,
             Fault::TooManySubscriptions { most } => Self::TooManySubscriptions { most },

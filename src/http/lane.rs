@@ -11,6 +11,7 @@
 mod alarm;
 mod connection;
 mod head;
+mod head_clock;
 mod outbox;
 mod replay;
 
@@ -30,6 +31,7 @@ use connection::Connection;
 use outbox::Outbox;
 
 pub use connection::{HEAD_LIMIT, IDLE_LIMIT};
+pub use head_clock::{HeadClock, InProgress};
 pub use replay::Replay;
 
 /// What is made of each connection: its polls are answered here, and `web` gets those that ask for more.

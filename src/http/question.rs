@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::auth::KEY_IN_ADDRESS;
 use super::conditional::KnownVersions;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::prefer;
+use crate::domain::api_key;
 use crate::domain::order::Version;
 
 /// A request for a status, apart from whose and by whom. Borrows nothing: it outlives, in a hold, the bytes that it came in.
@@ -50,6 +52,7 @@ impl Question {
                         )?;
                     }
                     "until" => set_once(&mut until, "until", read_until(&value)?)?,
+                    "client_secret" if value.starts_with(api_key::PREFIX) => return Err(KEY_IN_ADDRESS),
                     "client_secret" => set_once(&mut client_secret, "client_secret", value)?,
                     _ => {}
                 }

@@ -5,14 +5,15 @@
 use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BodySize, BoxBody, MessageBody as _};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode, Version};
 use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
 use metrics::{Counter, Histogram, counter, histogram};
 use pin_project_lite::pin_project;
@@ -20,6 +21,7 @@ use pin_project_lite::pin_project;
 use super::Door;
 use super::error::{ApiError, PROBLEM_JSON};
 use super::fields::Fields;
+use super::lane::{HeadClock, InProgress};
 use super::limits::Allowance;
 use super::routes::{self, STATUS, UNMATCHED};
 
@@ -190,6 +192,7 @@ where
         ScopedFuture {
             door: Arc::clone(&self.door),
             start: Instant::now(),
+            in_progress: request.conn_data::<Rc<HeadClock>>().map(HeadClock::head_ends),
             inner: self.inner.call(request),
         }
     }
@@ -200,6 +203,7 @@ pin_project! {
     pub struct ScopedFuture<F> {
         door: Arc<Door>,
         start: Instant,
+        in_progress: Option<InProgress>,
         #[pin]
         inner: F,
     }
@@ -213,21 +217,25 @@ where
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        this.inner
-            .poll(context)
-            .map(|answer| answer.map(|response| finish(this.door, *this.start, response)))
+        this.inner.poll(context).map(|answer| {
+            let response = finish(this.door, *this.start, answer?);
+            Ok(match this.in_progress.take() {
+                Some(in_progress) => response.map_body(|_, body| in_progress.until_end_of(body)),
+                None => response,
+            })
+        })
     }
 }
 
 /// What the future's end does: the answer gets what only the whole request knows.
 fn finish(door: &Door, start: Instant, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-    let mut response = describe_problem(response);
+    let mut response = frame_for_old_client(describe_problem(response));
     // Nobody should keep a connection to a process that is about to stop. (One that becomes a socket is told so on the socket.)
     if door.service.holds.is_retiring() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response
             .response_mut()
             .head_mut()
-            .set_connection_type(actix_web::http::ConnectionType::Close);
+            .set_connection_type(ConnectionType::Close);
     }
     let counters = door.routes.of(response.request());
     counters.count(response.status(), start);
@@ -307,6 +315,17 @@ fn tag(door: &Door, response: &mut ServiceResponse<BoxBody>) {
             response.headers_mut().insert(name.clone(), value);
         });
     }
+}
+
+/// A client that speaks HTTP/1.0 (nginx does, unless it is told otherwise) cannot read chunks, and must not be sent any (RFC 9112
+/// §6.1): the end of the connection ends an answer of unknown length.
+fn frame_for_old_client(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    if response.request().version() < Version::HTTP_11 && response.response().body().size() == BodySize::Stream {
+        let head = response.response_mut().head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 /// Writes the problem document of an error, and the cause of a failure into the log.

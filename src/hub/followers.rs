@@ -16,6 +16,8 @@ use crate::domain::order::{MerchantId, OrderId, Version};
 
 /// Followers of one process.
 const MAX_FOLLOWERS: usize = 256;
+/// Of them, those of one merchant: it cannot keep the others out.
+const MAX_PER_MERCHANT: usize = 64;
 /// Orders that may wait for one follower.
 const MAX_PENDING: usize = 1000;
 /// Orders whose last told version is remembered: the feed may come by the same version twice within a short time.
@@ -56,11 +58,12 @@ pub struct Follower {
 pub struct Missed;
 
 impl Hub {
-    /// Follows a merchant's orders from here on; None when there are too many followers.
+    /// Follows a merchant's orders from here on; None when there are too many followers, or too many of this merchant's.
     pub fn follow_merchant(self: &Arc<Self>, merchant: MerchantId) -> Option<Follower> {
         let followers = &self.followers;
         let mut mailboxes = followers.mailboxes.lock();
-        if followers.count.load(Ordering::Relaxed) >= MAX_FOLLOWERS {
+        let of_merchant = mailboxes.get(&merchant).map_or(0, Vec::len);
+        if followers.count.load(Ordering::Relaxed) >= MAX_FOLLOWERS || of_merchant >= MAX_PER_MERCHANT {
             return None;
         }
         let mailbox = Arc::new(Mailbox::default());
@@ -221,11 +224,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn followers_are_bounded() {
-        let (hub, merchant) = (Hub::new(1), Order::sample().merchant_id);
-        let followers: Vec<_> = (0..MAX_FOLLOWERS).map(|_| hub.follow_merchant(merchant)).collect();
-        assert!(followers.iter().all(Option::is_some) && hub.follow_merchant(merchant).is_none());
-        drop(followers);
-        assert!(hub.follow_merchant(merchant).is_some());
+    async fn followers_are_bounded_and_one_merchant_cannot_keep_the_others_out() {
+        let (hub, merchants) = (Hub::new(1), || {
+            (0..).map(|number| MerchantId(uuid::Uuid::from_u128(number)))
+        });
+        let of_one: Vec<_> = (0..MAX_PER_MERCHANT)
+            .map(|_| hub.follow_merchant(Order::sample().merchant_id))
+            .collect();
+        assert!(of_one.iter().all(Option::is_some));
+        assert!(hub.follow_merchant(Order::sample().merchant_id).is_none());
+        let others: Vec<_> = merchants()
+            .take(MAX_FOLLOWERS - MAX_PER_MERCHANT)
+            .map(|merchant| hub.follow_merchant(merchant))
+            .collect();
+        assert!(others.iter().all(Option::is_some));
+        let late = MerchantId(uuid::Uuid::max());
+        assert!(hub.follow_merchant(late).is_none());
+        drop(of_one);
+        assert!(hub.follow_merchant(late).is_some());
     }
 }

@@ -78,8 +78,8 @@ impl Echo {
         loop {
             let received = tokio::select! {
                 received = self.socket.receive() => received,
-                () = sleep(PATIENCE) => return Closing::TIMEOUT,
-                () = &mut end => return Closing::TIMEOUT,
+                () = sleep(PATIENCE) => return Closing::TIME_IS_UP,
+                () = &mut end => return Closing::TIME_IS_UP,
                 () = &mut drained => return Closing::GOING_AWAY,
             };
             let sent = match received {

@@ -56,8 +56,12 @@ pub enum Fault {
         field: &'static str,
         reason: String,
     },
-    /// Nothing is told before authentication.
-    Unauthenticated,
+    /// Credentials are missing; the reason says where they are due.
+    Unauthenticated {
+        reason: &'static str,
+    },
+    /// An API key stands in the address, where logs keep it.
+    KeyInAddress,
     /// The API key that opened the connection was revoked.
     KeyDoesNotOpen,
     /// All places for those who wait are taken, or the process is stopping.

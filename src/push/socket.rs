@@ -15,7 +15,8 @@ mod outbox;
 use std::pin::Pin;
 use std::time::Duration;
 
-use actix_http::ws::Message;
+use actix_http::ws::{HandshakeError, Message};
+use actix_web::http::Version;
 use actix_web::http::header::SEC_WEBSOCKET_PROTOCOL;
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
@@ -78,6 +79,10 @@ impl Socket {
         protocol: Option<&str>,
         heartbeat: Duration,
     ) -> Result<(HttpResponse, Self), Fault> {
+        // In HTTP/1.0 nobody upgrades (RFC 9110 §7.8, RFC 6455 §4.2.1).
+        if handshake.version() < Version::HTTP_11 {
+            return Err(Fault::NoHandshake(HandshakeError::NoWebsocketUpgrade));
+        }
         let mut response = actix_http::ws::handshake(handshake.head()).map_err(Fault::NoHandshake)?;
         if let Some(protocol) = protocol {
             response.insert_header((SEC_WEBSOCKET_PROTOCOL, protocol));

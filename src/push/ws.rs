@@ -9,7 +9,9 @@ use std::sync::Arc;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 
 use super::Streams;
+use super::gate::Fault;
 use super::socket::{Socket, choose_protocol};
+use crate::domain::api_key;
 use crate::domain::order::Version;
 use messages::Credentials;
 use session::Session;
@@ -34,20 +36,27 @@ pub fn connect(streams: &Arc<Streams>, request: &HttpRequest, payload: web::Payl
     Ok(response)
 }
 
-/// `Authorization: Bearer`, or `client_secret` in the query; there `order_id` and `version`, too.
-fn credentials_of(request: &HttpRequest, bearer: Option<&str>) -> Option<Credentials> {
+/// `Authorization: Bearer`, or `client_secret` in the query; there `order_id` and `version`, too. None when there are none.
+fn credentials_of(request: &HttpRequest, bearer: Option<&str>) -> Option<Result<Credentials, Fault>> {
     let (mut order_id, mut client_secret, mut version) = (None, None, None);
     for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
         match &*name {
             "order_id" => order_id = Some(value),
             "client_secret" => client_secret = Some(value),
-            "version" => version = value.parse().ok().map(Version),
+            "version" => version = Some(value.parse().ok().filter(|version| *version >= 0)),
             _ => {}
         }
     }
-    Some(Credentials {
-        token: bearer.or(client_secret.as_deref())?.into(),
-        order_id: order_id.as_deref().map(Into::into),
-        version,
+    if bearer.is_none() && client_secret.as_deref()?.starts_with(api_key::PREFIX) {
+        return Some(Err(Fault::KeyInAddress));
+    }
+    let token = bearer.or(client_secret.as_deref())?.into();
+    Some(match version {
+        Some(None) => Err(messages::not_a_version()),
+        Some(Some(_)) | None => Ok(Credentials {
+            token,
+            order_id: order_id.as_deref().map(Into::into),
+            version: version.flatten().map(Version),
+        }),
     })
 }

@@ -57,11 +57,14 @@ test('a socket page follows further orders and keeps its socket with heart-beats
   page.onUnload();
 });
 
-test('a socket page with a wrong secret says so', async () => {
+test('a socket page with a wrong secret says so, and does not come back with it', async () => {
   const [order, wrong] = [await createOrder(), await createOrder()];
-  const { page, updates } = await open();
+  const { page, sockets, updates } = await open();
   page.onLoad({ id: order.id, secret: wrong.secret });
   const { note } = await updates.find((data) => data.note);
   assert.match(note, /no such order/);
+  await untilClosed(sockets[0]);
+  assert.equal(page.socket, null);
+  assert.equal(page.reconnectTimer, undefined); // nothing is left to do
   page.onUnload();
 });

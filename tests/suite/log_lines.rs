@@ -1,8 +1,10 @@
 //! What the logs say and, above all, what they never say. The real process, at its most talkative.
 
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
-use crate::support::{Answer, App, Order, Process};
+use crate::support::socket::frame;
+use crate::support::{Answer, App, Order, Process, RawConnection};
 
 /// Everything that an order meets in its life, errors included. Gives back the order and the wrong credentials that were sent.
 async fn walk(app: &App) -> (Order, Vec<String>) {
@@ -213,7 +215,7 @@ async fn a_report_by_id_has_a_line_and_an_id_although_it_shares_its_path_with_th
 async fn control_characters_in_a_request_id_never_reach_the_log() {
     let (process, app) = talkative_process("text").await;
     for id in ["a\x1b[31mred", "a\x00b", "a\rb"] {
-        let mut connection = crate::support::RawConnection::open(app.address).await;
+        let mut connection = RawConnection::open(app.address).await;
         let request = format!(
             "GET /v1/orders HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\nx-request-id: {id}\r\n\r\n",
             app.api_key
@@ -225,4 +227,28 @@ async fn control_characters_in_a_request_id_never_reach_the_log() {
     let log = whole_log(process);
     assert!(!log.contains("red") || !log.contains('\x1b'), "{log}");
     assert!(!log.contains(&app.api_key[..app.api_key.len() - 8]), "{log}");
+}
+
+/// Whoever watches a log for errors is not to be woken by what strangers send.
+#[tokio::test]
+async fn requests_and_frames_that_cannot_be_read_are_no_errors_of_ours() {
+    const UNREADABLE: [&str; 4] = [
+        "GET / HTTP/9.9\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nno colon\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+        "\r\nPOST /v1/orders HTTP/1.1\r\n\r\n",
+    ];
+    let (process, app) = App::builder().flag("--log", "info").spawn_process().await;
+    for request in UNREADABLE {
+        let mut connection = RawConnection::open(app.address).await;
+        connection.send(request.as_bytes()).await;
+        let answer = connection.read_to_end().await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer}");
+    }
+    let mut socket = app.socket("/v1/ws").await;
+    let half_a_ping = frame(0x09, b"");
+    socket.connection().write_all(&half_a_ping).await.unwrap();
+    assert_eq!(socket.close_code().await, Some(1002));
+    let log = whole_log(process);
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
 }

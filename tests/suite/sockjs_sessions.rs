@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::sockjs::follow;
 use crate::support::stomp::{Frame, frame};
-use crate::support::{Answer, App, eventually};
+use crate::support::{Answer, App, RawConnection, eventually};
 
 #[tokio::test]
 async fn one_connection_receives_at_a_time() {
@@ -128,6 +128,18 @@ async fn a_slow_reader_gets_the_latest_version() {
     assert!(bytes.iter().all(|bytes| *bytes <= 9000), "{bytes:?}");
 }
 
+/// Messages that say nothing take memory all the same while they wait.
+#[tokio::test]
+async fn a_body_full_of_empty_messages_is_more_than_a_session_takes() {
+    let app = App::spawn().await;
+    let session = app.sockjs();
+    assert_eq!(session.poll().await, "o");
+    session.send(&"\n".repeat(32_000)).await; // in JSON as large as a body may be
+    let empty = serde_json::to_string(&vec![""; 20_000]).unwrap();
+    assert_eq!(session.send_raw(empty).await.status, 404, "the session is over");
+    assert_eq!(session.poll().await, "c[3000,\"Go away!\"]");
+}
+
 #[tokio::test]
 async fn the_number_of_sessions_is_bounded() {
     let app = App::builder().flag("--max-held", "3").spawn().await;
@@ -165,5 +177,22 @@ async fn a_stop_tells_every_session_to_go() {
     for stream in streams {
         assert!(stream.rest().await.ends_with("c[3000,\"Go away!\"]\n"));
     }
+    assert_eq!(process.wait().0, Some(0), "{}", process.log());
+}
+
+/// The thread that a session was opened on has nothing else to do and ends at once; its receiver is on the other one.
+#[tokio::test]
+async fn a_stop_tells_a_session_whose_receiver_is_on_another_thread() {
+    let (mut process, app) = App::builder().flag("--workers", "2").spawn_process().await;
+    let session = app.sockjs();
+    let mut first = RawConnection::open(app.address).await;
+    let path = session.url("xhr").replace(&app.url(""), "");
+    let request = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    first.send(request.as_bytes()).await;
+    assert!(first.read_to_end().await.ends_with("\r\n\r\no\n"));
+    let mut receiver = session.stream("POST", "xhr_streaming").await;
+    receiver.until("h\n").await;
+    process.signal(Signal::TERM);
+    assert_eq!(receiver.rest().await, "c[3000,\"Go away!\"]\n");
     assert_eq!(process.wait().0, Some(0), "{}", process.log());
 }

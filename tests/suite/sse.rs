@@ -71,6 +71,28 @@ async fn a_page_opens_it_with_the_secret_in_the_query_and_the_merchant_with_its_
 }
 
 #[tokio::test]
+async fn an_api_key_in_the_address_opens_nothing_whatever_the_transport() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    for accept in ["application/json", "text/event-stream"] {
+        let ask = app
+            .ask_without_credentials(&order)
+            .query("client_secret", &app.api_key)
+            .header("accept", accept);
+        let refused = ask.send().await;
+        assert_eq!(
+            (refused.status, refused.json()["code"].clone()),
+            (401, "unauthorized".into())
+        );
+        let detail = refused.json()["detail"].clone();
+        assert!(
+            detail.as_str().unwrap().contains("must not stand in an address"),
+            "{detail}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_has_the_final_version_is_told_to_stop_coming_back() {
     let app = App::spawn().await;
     let order = app.order_at("closed").await;
@@ -314,4 +336,29 @@ async fn one_change_wakes_all_streams_of_its_order_here_and_at_another_replica()
         assert_eq!(events.document().await["version"], 2);
     }
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+/// nginx speaks HTTP/1.0 to what is behind it, unless it is told otherwise; so do old proxies. They know no chunks.
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_a_stream_that_the_connections_end_ends() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let mut connection = RawConnection::open(app.address).await;
+    let request = format!(
+        "GET {} HTTP/1.0\r\nconnection: keep-alive\r\naccept: text/event-stream\r\nauthorization: Bearer {}\r\n\r\n",
+        order.status_path(),
+        order.secret
+    );
+    connection.send(request.as_bytes()).await;
+    app.wait_for_held(1).await;
+    app.report(&order, "succeeded").await;
+    let answer = connection.read_to_end().await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.0 200 OK"), "{head}");
+    assert!(
+        !head.contains("transfer-encoding") && !head.contains("keep-alive"),
+        "{head}"
+    );
+    assert!(body.starts_with("retry: 2000\n\nid: 1\ndata: {"), "{body}");
+    assert!(body.ends_with("}\n\n") && body.contains("\n\nid: 2\ndata: {"), "{body}");
 }

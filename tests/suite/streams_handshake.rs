@@ -1,6 +1,6 @@
 //! Handshakes: subprotocols, origins, and what is none.
 
-use crate::support::App;
+use crate::support::{App, RawConnection};
 
 const SHOP: &str = "https://shop.example.com";
 
@@ -82,6 +82,27 @@ async fn what_is_no_handshake_is_told_what_is_due() {
         answer(broken("sec-websocket-key", "short"))
             .await
             .invalid("Sec-WebSocket-Key");
+    }
+}
+
+#[tokio::test]
+async fn in_http_1_0_nobody_upgrades() {
+    let app = App::spawn().await;
+    for path in [
+        "/v1/ws",
+        "/v1/echo",
+        "/ws",
+        "/ws/websocket",
+        "/ws/000/abcdefgh/websocket",
+    ] {
+        let mut connection = RawConnection::open(app.address).await;
+        let request = format!(
+            "GET {path} HTTP/1.0\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        connection.send(request.as_bytes()).await;
+        let answer = connection.read_to_end().await;
+        assert!(answer.starts_with("HTTP/1.0 426 "), "{path}: {answer}");
     }
 }
 

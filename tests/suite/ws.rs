@@ -172,6 +172,32 @@ async fn wrong_credentials_are_refused_and_the_socket_is_closed_as_unauthorized(
 }
 
 #[tokio::test]
+async fn what_is_wrong_in_the_address_is_told_on_the_socket() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let address = |rest: &str| format!("/v1/ws?order_id={}&{rest}", order.id);
+    let mut with_key = app.socket(&address(&format!("client_secret={}", app.api_key))).await;
+    let told = with_key.refusal(401, "unauthorized").await;
+    assert!(
+        told["data"]["detail"]
+            .as_str()
+            .unwrap()
+            .contains("must not stand in an address"),
+        "{told}"
+    );
+    assert_eq!(with_key.close_code().await, Some(3000));
+    for version in ["x", "-1", "1.5", ""] {
+        let rest = format!("client_secret={}&version={version}", order.secret);
+        let mut socket = app.socket(&address(&rest)).await;
+        let told = socket.refusal(400, "invalid_field").await;
+        assert_eq!(told["data"]["field"], "version");
+        let auth = json!({ "type": "auth", "order_id": order.id, "client_secret": order.secret, "version": null });
+        socket.send(&auth).await;
+        assert_eq!(socket.next().await["msgType"], "auth_ack");
+    }
+}
+
+#[tokio::test]
 async fn a_subscription_to_what_the_secret_does_not_open_is_refused_and_the_socket_goes_on() {
     let app = App::spawn().await;
     let (order, other) = (app.create_order().await, app.create_order().await);
@@ -205,7 +231,12 @@ async fn a_socket_that_does_not_authenticate_is_told_nothing_and_closed_within_s
     let mut eager = app.socket("/v1/ws").await;
     let start = std::time::Instant::now();
     eager.send(&subscribe(&order)).await;
-    eager.refusal(401, "unauthorized").await;
+    let told = eager.refusal(401, "unauthorized").await;
+    assert_eq!(told["order_id"], order.id);
+    assert!(
+        told["data"]["detail"].as_str().unwrap().contains("auth first"),
+        "{told}"
+    );
     eager.assert_alive().await;
     eager
         .send(&json!({ "type": "unsubscribe", "order_id": order.id }))
@@ -235,6 +266,7 @@ async fn past_the_quota_an_opening_is_refused_and_may_be_tried_again_on_the_same
     socket.send(&subscribe(&order)).await;
     let told = socket.refusal(429, "quota_exceeded").await;
     assert_eq!(told["data"]["violated-policies"], json!(["poll"]));
+    assert_eq!(told["retry_after"], 1);
     assert_eq!(
         app.ask(&order).send().await.status,
         429,
@@ -252,8 +284,14 @@ async fn without_a_place_the_document_is_told_with_a_refusal_and_its_changes_are
     app.wait_for_held(1).await;
     let mut second = app.follow(&other).await;
     let told = second.refusal(503, "no_place").await;
-    assert_eq!(told["order_id"], other.id);
+    assert_eq!(
+        (&told["order_id"], &told["retry_after"]),
+        (&json!(other.id), &json!(10))
+    );
     assert_eq!(second.document().await["version"], 1);
+    // It has more time to follow something than it had to authenticate.
+    let is_open = tokio::time::timeout(std::time::Duration::from_secs(6), second.close_code());
+    assert!(is_open.await.is_err());
     drop(first);
     app.wait_for_held(0).await;
     second.send(&subscribe(&other)).await;

@@ -1,6 +1,7 @@
 //! A merchant's socket follows all of its merchant's orders.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -131,6 +132,39 @@ async fn a_revoked_key_closes_the_sockets_that_it_opened() {
     assert_eq!(of_merchant.close_code().await, Some(3000));
     of_payer.document().await;
     of_payer.assert_alive().await;
+}
+
+/// Whichever way a key opened something, and whatever opened something after it.
+#[tokio::test]
+async fn a_revoked_key_closes_every_socket_on_which_it_opened_something() {
+    let app = App::builder().flag("--heartbeat", "1").spawn().await;
+    let (mut overtaken, order) = following(&app).await;
+    let beta = app.key_of("beta").await;
+    let create = app
+        .http
+        .post(app.url("/v1/orders"))
+        .bearer_auth(&beta)
+        .json(&new_order("B-1"));
+    let of_beta = Order::of(&Answer::to(create).await.json());
+    overtaken
+        .send(&json!({ "type": "auth", "api_key": beta, "order_id": of_beta.id }))
+        .await;
+    while overtaken.next().await["msgType"] != "auth_ack" {}
+    let mut of_payer = app.follow(&of_beta).await;
+    of_payer
+        .send(&json!({ "type": "subscribe", "api_key": app.api_key, "order_id": order.id }))
+        .await;
+    while of_payer.next().await["msgType"] != "subscribe_ack" {}
+    sqlx::query(
+        "update api_keys set revoked_at = now() from merchants where merchants.id = merchant_id and name = 'acme'",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    for mut socket in [overtaken, of_payer] {
+        let closing = tokio::time::timeout(Duration::from_secs(20), socket.close_code());
+        assert_eq!(closing.await, Ok(Some(3000)));
+    }
 }
 
 #[tokio::test]

@@ -125,6 +125,8 @@ impl Connection {
 
     /// Waits for a whole poll and has it let in.
     async fn ask(&mut self, door: &Door, outbox: &Outbox, limits: &mut Limits<'_, impl Future<Output = ()>>) -> Next {
+        // Came together with the poll before.
+        let mut begins_here = !self.ahead.is_empty();
         loop {
             // (Making room for the fields takes as long as a good part of an answer, so not for nothing.)
             if !self.ahead.is_empty() {
@@ -136,6 +138,9 @@ impl Connection {
                         return Next::Asked(let_in(door, outbox, &poll, (self.peer, start)).await);
                     }
                     Arrival::Foreign => return Next::Foreign,
+                    Arrival::Incomplete if std::mem::take(&mut begins_here) => {
+                        limits.alarm.set(Instant::now(), HEAD_LIMIT);
+                    }
                     Arrival::Incomplete => {}
                 }
             }

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use super::head_clock::{HeadClock, HeadTimer};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -14,11 +17,37 @@ pub struct Replay {
     /// How much of `ahead` was read again.
     read: usize,
     stream: TcpStream,
+    clock: Rc<HeadClock>,
+    timer: HeadTimer,
 }
 
 impl Replay {
     pub(super) fn new(ahead: Vec<u8>, stream: TcpStream) -> Self {
-        Self { ahead, read: 0, stream }
+        Self {
+            ahead,
+            read: 0,
+            stream,
+            clock: Rc::default(),
+            timer: HeadTimer::default(),
+        }
+    }
+
+    /// To be told of each head that was read.
+    pub fn clock(&self) -> Rc<HeadClock> {
+        Rc::clone(&self.clock)
+    }
+
+    /// Reads on; a head that takes too long is the end.
+    fn poll_stream(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.clock.heard();
+        }
+        if read.is_pending() && self.timer.is_over(&self.clock, context) {
+            return Poll::Ready(Ok(()));
+        }
+        read
     }
 }
 
@@ -30,7 +59,7 @@ impl AsyncRead for Replay {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.ahead.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(context, buffer);
+            return this.poll_stream(context, buffer);
         }
         let rest = &this.ahead[this.read..];
         let count = rest.len().min(buffer.remaining());

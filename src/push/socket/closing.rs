@@ -26,8 +26,10 @@ impl Closing {
     pub const TOO_MANY_MESSAGES: Self = Self::ours(1008, "too many messages");
     pub const TOO_BIG: Self = Self::ours(1009, "a message may have 65536 bytes at most");
     pub const TRY_AGAIN: Self = Self::ours(1013, "too much at once; connect again and read what changed");
-    pub const UNAUTHORIZED: Self = Self::ours(3000, "these credentials do not open");
-    pub const TIMEOUT: Self = Self::ours(3008, "nothing came in time");
+    pub const UNAUTHORIZED: Self = Self::ours(3000, "credentials are missing or do not open");
+    pub const NOT_AUTHENTICATED: Self = Self::ours(3008, "no credentials came in time");
+    pub const NOTHING_FOLLOWED: Self = Self::ours(3008, "nothing is followed here");
+    pub const TIME_IS_UP: Self = Self::ours(3008, "the time of this connection is up");
 
     /// An end of our choosing; `code` must be in the registry, or from 4000 to 4999.
     pub const fn ours(code: u16, why: &'static str) -> Self {

@@ -23,8 +23,8 @@ use crate::push::wire::{Ending, Wire};
 pub(super) const DISCONNECT_DELAY: Duration = Duration::from_secs(5);
 /// What may wait to be told, in bytes, beside one message that is larger: a dozen documents.
 const MAX_OUTBOUND: usize = 8 * 1024;
-/// What may wait to be read.
-const MAX_INBOUND: usize = 64 * 1024;
+/// What may wait to be read, in bytes as [`size_of_inbound`] counts them: the largest body, and room to spare.
+const MAX_INBOUND: usize = 128 * 1024;
 
 /// See the module's head.
 #[derive(Debug)]
@@ -70,10 +70,10 @@ impl Session {
 
     /// Takes what a client sent; false when the session is over.
     pub(super) fn push(&self, messages: Vec<String>) -> bool {
-        let bytes: usize = messages.iter().map(String::len).sum();
+        let bytes: usize = messages.iter().map(|message| size_of_inbound(message)).sum();
         let taken = {
             let mut state = self.state.lock();
-            if state.close.is_none() && state.inbound_bytes + bytes > MAX_INBOUND && !state.inbound.is_empty() {
+            if state.close.is_none() && state.inbound_bytes + bytes > MAX_INBOUND {
                 state.close = Some(Close::GoAway);
             }
             if state.close.is_none() {
@@ -107,6 +107,11 @@ impl Session {
         self.told.notify_one();
         self.changed.notify_one();
     }
+}
+
+/// What a message takes while it waits. One that says nothing takes something, too, and a body can hold twenty thousand of them.
+fn size_of_inbound(message: &str) -> usize {
+    size_of::<String>() + message.len()
 }
 
 /// A session's one receiving connection. Dropped before it [finished](Receiver::finish) it broke, and the session with it.
@@ -173,12 +178,19 @@ impl Drop for Receiver {
 #[derive(Debug)]
 pub(super) struct Conversation(pub(super) Arc<Session>);
 
+/// A conversation that breaks off says so, too: HTTP threads end one by one, and a session's receiver may be on another one.
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.0.close(Close::GoAway);
+    }
+}
+
 impl Conversation {
     /// The next message that the client sent, or that it is gone; None when there is nothing now, until the given time.
     fn poll(&self) -> Result<Option<String>, Instant> {
         let mut state = self.0.state.lock();
         if let Some(message) = state.inbound.pop_front() {
-            state.inbound_bytes -= message.len();
+            state.inbound_bytes -= size_of_inbound(&message);
             return Ok(Some(message));
         }
         let gone_at = state.absent_since + DISCONNECT_DELAY;

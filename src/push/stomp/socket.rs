@@ -73,7 +73,7 @@ impl Wire for Raw {
             Ending::Gone => Closing::GONE,
             Ending::Done => Closing::NORMAL,
             Ending::Stopping => Closing::GOING_AWAY,
-            Ending::Idle => Closing::TIMEOUT,
+            Ending::Idle => Closing::NOTHING_FOLLOWED,
             Ending::Later => Closing::TRY_AGAIN,
             Ending::Refused => Closing::UNAUTHORIZED,
             Ending::Mistake => Closing::ours(1002, "the ERROR frame says what was wrong"),

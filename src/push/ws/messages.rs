@@ -75,7 +75,7 @@ impl Request {
         let kind = text_of(&members, "type")?.ok_or_else(|| invalid("type", "is missing"))?;
         match kind {
             "auth" => Ok(Self::Auth(Credentials {
-                token: token_of(&members)?.ok_or(Fault::Unauthenticated)?,
+                token: token_of(&members)?.ok_or(NO_TOKEN)?,
                 order_id: text_of(&members, "order_id")?.map(Into::into),
                 version: version_of(&members)?,
             })),
@@ -93,11 +93,19 @@ impl Request {
     }
 }
 
+const NO_TOKEN: Fault = Fault::Unauthenticated {
+    reason: "send the order's client_secret with auth, or the merchant's api_key",
+};
+
 fn invalid(field: &'static str, reason: &str) -> Fault {
     Fault::Invalid {
         field,
         reason: reason.into(),
     }
+}
+
+pub(super) fn not_a_version() -> Fault {
+    invalid("version", "must be a number: the version of a status document")
 }
 
 /// A member that must be a string; null is the same as none.
@@ -124,7 +132,7 @@ fn version_of(members: &Map<String, Value>) -> Result<Option<Version>, Fault> {
         None | Some(Value::Null) => Ok(None),
         Some(value) => {
             let version = value.as_i64().filter(|version| *version >= 0);
-            let version = version.ok_or_else(|| invalid("version", "must be the version of a status document"))?;
+            let version = version.ok_or_else(not_a_version)?;
             Ok(Some(Version(version)))
         }
     }
@@ -158,6 +166,9 @@ pub(super) fn error(refusal: &Refusal, order: Option<&str>) -> ByteString {
         json!({ "code": refusal.status.to_string(), "success": false, "msgType": "error", "data": problem });
     if let Some(order) = order {
         message["order_id"] = order.into();
+    }
+    if let Some(seconds) = refusal.retry_after {
+        message["retry_after"] = seconds.into();
     }
     message.to_string().into()
 }

@@ -34,6 +34,7 @@ impl Session {
         match opened {
             Ok(opened) => {
                 self.authenticated = true;
+                self.keep_key(&token);
                 if token.is_api_key() {
                     self.key = Some(token);
                 }
@@ -58,10 +59,12 @@ impl Session {
         version: Option<Version>,
     ) -> Result<(), Closing> {
         let Some(token) = token.or_else(|| self.key.clone()) else {
-            return self.refuse(Fault::Unauthenticated, Some(order_id)).await;
+            let reason = "send the order's client_secret with subscribe";
+            return self.refuse(Fault::Unauthenticated { reason }, Some(order_id)).await;
         };
         match self.open_order(order_id, &token, version).await {
             Ok(opened) => {
+                self.keep_key(&token);
                 self.send(messages::ack("subscribe_ack", Some(order_id))).await?;
                 self.follow(opened, Some(order_id)).await
             }
@@ -86,12 +89,20 @@ impl Session {
 
     /// An API key that was revoked opens nothing any more, and what it had opened is closed.
     pub(super) async fn check_key(&mut self) -> Result<(), Closing> {
-        let Some(key) = &self.key else { return Ok(()) };
-        if self.streams.gate.still_opens(key.expose()).await {
-            return Ok(());
+        for key in &self.keys {
+            if !self.streams.gate.still_opens(key.expose()).await {
+                self.refuse(Fault::KeyDoesNotOpen, None).await?;
+                return Err(Closing::UNAUTHORIZED);
+            }
         }
-        self.refuse(Fault::KeyDoesNotOpen, None).await?;
-        Err(Closing::UNAUTHORIZED)
+        Ok(())
+    }
+
+    /// What this token opened is to be closed when it is revoked, also if another one opens something after it.
+    fn keep_key(&mut self, token: &Token) {
+        if token.is_api_key() && !self.keys.contains(token) {
+            self.keys.push(token.clone());
+        }
     }
 
     async fn open_order(&self, order_id: &str, token: &Token, shown: Option<Version>) -> Result<Opened, Refusal> {

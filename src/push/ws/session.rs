@@ -19,6 +19,9 @@ use crate::service::follow::{Followings, MerchantFollowing};
 
 /// How long a client may take to authenticate.
 const AUTHENTICATION_LIMIT: Duration = Duration::from_secs(5);
+const AUTH_IS_DUE: Fault = Fault::Unauthenticated {
+    reason: "send auth first, with the client_secret of an order or the merchant's api_key",
+};
 /// How long one that is authenticated may follow nothing.
 const IDLE_LIMIT: Duration = Duration::from_mins(1);
 
@@ -27,8 +30,10 @@ pub(super) struct Session {
     pub(super) streams: Arc<Streams>,
     pub(super) asker: Asker,
     pub(super) authenticated: bool,
-    /// The API key that opened the connection: it must go on opening.
+    /// The API key that opened the connection last: what opens an order that is subscribed to without a token.
     pub(super) key: Option<Token>,
+    /// All API keys that opened something: they must go on opening.
+    pub(super) keys: Vec<Token>,
     pub(super) orders: Followings<OrderId>,
     pub(super) merchant: Option<MerchantFollowing>,
     open: OpenStream,
@@ -49,9 +54,19 @@ enum Turn {
 /// The moments that end a connection, or are due on it.
 struct Clock {
     /// By when the client must have authenticated, or follow something.
-    deadline: Option<Instant>,
+    deadline: Deadline,
     key_is_due: Pin<Box<Sleep>>,
     drained: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// What a connection is given time for.
+#[derive(Clone, Copy)]
+enum Deadline {
+    Authentication(Instant),
+    /// To follow something.
+    Following(Instant),
+    /// It follows something, and may go on.
+    None,
 }
 
 impl Session {
@@ -64,13 +79,14 @@ impl Session {
             budget: Budget::new(),
             authenticated: false,
             key: None,
+            keys: Vec::new(),
             orders: Followings::default(),
             merchant: None,
         }
     }
 
     /// Serves the connection to its end; `credentials` came with the handshake.
-    pub(super) async fn run(mut self, credentials: Option<Credentials>) {
+    pub(super) async fn run(mut self, credentials: Option<Result<Credentials, Fault>>) {
         let Err(closing) = self.serve(credentials).await;
         let Self {
             socket,
@@ -83,14 +99,22 @@ impl Session {
         socket.close(closing).await;
     }
 
-    async fn serve(&mut self, credentials: Option<Credentials>) -> Result<Infallible, Closing> {
+    async fn serve(&mut self, credentials: Option<Result<Credentials, Fault>>) -> Result<Infallible, Closing> {
         let mut clock = Clock {
-            deadline: Some(Instant::now() + AUTHENTICATION_LIMIT),
+            deadline: Deadline::Authentication(Instant::now() + AUTHENTICATION_LIMIT),
             key_is_due: Box::pin(sleep_until(Instant::now() + self.streams.settings.heartbeat)),
             drained: Box::pin(Arc::clone(&self.streams.holds).drained()),
         };
-        if let Some(credentials) = credentials {
-            self.authenticate(credentials).await?;
+        match credentials {
+            Some(Ok(credentials)) => self.authenticate(credentials).await?,
+            Some(Err(fault)) => {
+                let is_of_credentials = matches!(fault, Fault::KeyInAddress);
+                self.refuse(fault, None).await?;
+                if is_of_credentials {
+                    return Err(Closing::UNAUTHORIZED);
+                }
+            }
+            None => {}
         }
         loop {
             self.wind(&mut clock);
@@ -102,7 +126,13 @@ impl Session {
                 Turn::MerchantChange(Ok((id, snapshot))) => self.tell_merchant(id, &snapshot).await?,
                 Turn::MerchantChange(Err(Missed)) => return Err(Closing::TRY_AGAIN),
                 Turn::KeyIsDue => self.check_key().await?,
-                Turn::TimeIsUp => return Err(Closing::TIMEOUT),
+                Turn::TimeIsUp => {
+                    return Err(if self.authenticated {
+                        Closing::NOTHING_FOLLOWED
+                    } else {
+                        Closing::NOT_AUTHENTICATED
+                    });
+                }
                 Turn::Stopping => return Err(Closing::GOING_AWAY),
             }
         }
@@ -111,9 +141,9 @@ impl Session {
     /// Sets a deadline for a connection that follows nothing; one that does has none.
     fn wind(&self, clock: &mut Clock) {
         if self.merchant.is_some() || !self.orders.is_empty() {
-            clock.deadline = None;
-        } else if self.authenticated {
-            clock.deadline.get_or_insert_with(|| Instant::now() + IDLE_LIMIT);
+            clock.deadline = Deadline::None;
+        } else if self.authenticated && !matches!(clock.deadline, Deadline::Following(_)) {
+            clock.deadline = Deadline::Following(Instant::now() + IDLE_LIMIT);
         }
     }
 
@@ -139,7 +169,9 @@ impl Session {
         match Request::read(text) {
             Ok(Request::Auth(credentials)) => self.authenticate(credentials).await,
             Ok(Request::HeartBeat) => self.send(messages::HEART_BEAT_ACK).await,
-            Ok(_) if !self.authenticated => self.refuse(Fault::Unauthenticated, None).await,
+            Ok(Request::Subscribe { order_id, .. } | Request::Unsubscribe { order_id }) if !self.authenticated => {
+                self.refuse(AUTH_IS_DUE, Some(&order_id)).await
+            }
             Ok(Request::Subscribe {
                 order_id,
                 token,
@@ -183,9 +215,9 @@ async fn next_of(merchant: &mut Option<MerchantFollowing>) -> Result<(OrderId, A
     }
 }
 
-async fn until(deadline: Option<Instant>) {
+async fn until(deadline: Deadline) {
     match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => pending().await,
+        Deadline::Authentication(at) | Deadline::Following(at) => sleep_until(at).await,
+        Deadline::None => pending().await,
     }
 }

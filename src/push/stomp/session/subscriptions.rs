@@ -70,7 +70,9 @@ impl Session {
         }
         let token = subscribe.credentials.or_else(|| self.credentials.clone());
         let Some(token) = token else {
-            return Err(self.streams.gate.refuse(&self.asker, Fault::Unauthenticated).into());
+            let reason = "send the order's secret in a client-secret header, with CONNECT or with SUBSCRIBE";
+            let fault = Fault::Unauthenticated { reason };
+            return Err(self.streams.gate.refuse(&self.asker, fault).into());
         };
         let hot = self.open_order(&subscribe.order_id, &token, subscribe.shown).await?;
         self.prove(&token);
