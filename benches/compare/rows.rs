@@ -7,4 +7,5 @@ pub mod idle;
 pub mod polls;
 pub mod reads;
 pub mod replicas;
+pub mod webhooks;
 pub mod writes;
