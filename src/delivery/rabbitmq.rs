@@ -230,7 +230,7 @@ impl Publisher {
         let deadline = Instant::now() + ANSWER_LIMIT;
         let messages: Vec<_> = events
             .iter()
-            .map(|logged| Message::of(&logged.event, self.names.of(logged.event.merchant_id)))
+            .map(|logged| Message::of(&logged.event, self.names.of(logged.event.merchant_id())))
             .collect();
         let mut sending: Vec<_> = messages
             .iter()
