@@ -53,7 +53,7 @@ pub struct Liaison {
     pub retention_days: u16,
     /// No endpoint is enabled: there is nothing to claim, so nobody asks.
     pub is_idle: AtomicBool,
-    /// Somebody wants events who did not before.
+    /// Somebody wants events who did not before, or kept the reader's place for a moment.
     pub endpoints_changed: Notify,
     /// Something was queued.
     pub queued: Notify,

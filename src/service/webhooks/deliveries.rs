@@ -6,8 +6,8 @@ use super::super::{Service, now};
 use super::WebhookError;
 use crate::db::webhook_deliveries::{self, DeliveryFilter};
 use crate::db::webhook_queue::{self, EventSlip, NewDelivery};
-use crate::db::{Connection, DbError, webhook_endpoints};
-use crate::delivery::webhooks::put_in;
+use crate::db::{Connection, DbError, event_readers};
+use crate::delivery::webhooks::{READER, put_in};
 use crate::domain::event::{EndpointEvent, Event, EventDocument};
 use crate::domain::listing::{Page, TimeRange};
 use crate::domain::order::{MerchantId, OrderId};
@@ -66,6 +66,7 @@ impl Service {
         self.find_enabled(merchant, id).await?;
         let mut transaction = self.begin(&self.pool).await?;
         let work = async {
+            event_readers::hold(&mut transaction, READER).await?;
             let Some(found) = webhook_deliveries::find(&mut transaction, id, delivery).await? else {
                 return Ok(None);
             };
@@ -81,6 +82,7 @@ impl Service {
         };
         let queued = self.writing(work).await?.ok_or(WebhookError::DeliveryNotFound)?;
         self.webhooks.queued.notify_one();
+        self.webhooks.endpoints_changed.notify_one();
         Ok(queued)
     }
 
@@ -95,12 +97,14 @@ impl Service {
         let endpoint = self.find_enabled(merchant, id).await?;
         let mut transaction = self.begin(&self.pool).await?;
         let work = async {
+            event_readers::hold(&mut transaction, READER).await?;
             let recovered = recover_in(&mut transaction, &endpoint, range).await?;
             transaction.commit().await?;
             Ok(recovered)
         };
         let recovered = self.writing(work).await?;
         self.webhooks.queued.notify_one();
+        self.webhooks.endpoints_changed.notify_one();
         Ok(recovered)
     }
 
@@ -123,9 +127,9 @@ impl Service {
     }
 }
 
+/// Whoever queues for orders keeps the reader's place meanwhile: if the spreader queued for the same order at the same time, neither
+/// would see the other, and both deliveries be the first.
 async fn recover_in(connection: &mut Connection, endpoint: &Endpoint, range: TimeRange) -> Result<Recovered, DbError> {
-    // One call at a time, and none while the endpoint is being changed.
-    webhook_endpoints::lock(&mut *connection, endpoint.merchant_id, endpoint.id).await?;
     let given_up =
         webhook_deliveries::find_undelivered(&mut *connection, endpoint.id, range, RECOVERED_AT_ONCE).await?;
     let mut queued = queue_again(connection, endpoint.id, &given_up).await?;
