@@ -2,7 +2,7 @@
 # One order from its creation to its log, with the real program and a private Postgres in an empty directory.
 #
 # Run it with `make walkthrough`, or with a payquery of your own: PAYQUERY_BIN=/path/to/payquery examples/walkthrough.sh
-# It needs bash, curl, jq and an installed PostgreSQL, prints each step, and fails if anything is not as it should be.
+# It needs bash, curl, jq, python3 and an installed PostgreSQL, prints each step, and fails if anything is not as it should be.
 # With SCRATCH_AMQP_URL (a RabbitMQ to play with) and WALK_PYTHON (a Python that has pika) it shows messages, too.
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,9 +13,11 @@ chmod 755 "$place" # run as root, the server has an account of its own, which mu
 service=""
 held=""
 consumer=""
+receiver=""
 
 main() {
   start_service
+  want_webhooks
   create_order
   poll_twice
   hold_and_report
@@ -23,6 +25,7 @@ main() {
   read_log
   read_feed
   follow_by_rabbitmq
+  read_webhooks
   echo
   echo "walkthrough: all as it should be"
 }
@@ -35,6 +38,7 @@ start_service() {
     unset "$name"
   done
   export PAYQUERY_DATA_DIR=$place/data PAYQUERY_ADDR=127.0.0.1:0
+  export PAYQUERY_WEBHOOK_ALLOW=127.0.0.0/8 # the receiver is at home, too
   if [[ -n ${SCRATCH_AMQP_URL:-} ]]; then
     export PAYQUERY_AMQP_URL=$SCRATCH_AMQP_URL
     # The warehouse's system: it has a queue from before the first order.
@@ -48,6 +52,21 @@ start_service() {
   url=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$place/log")
   key=$("$payquery" key create --merchant walkthrough --json | jq -r .api_key)
   echo "it listens on $url; its first merchant has a key"
+}
+
+want_webhooks() {
+  step "The warehouse wants to be told: a receiver of webhooks, and an endpoint for it"
+  WEBHOOK_SECRET_FILE=$place/webhook.secret \
+    "${WALK_PYTHON:-python3}" "$(dirname "${BASH_SOURCE[0]}")/webhooks/receive.py" >"$place/webhooks" &
+  receiver=$!
+  wait_for "the receiver listens" receiver_listens
+  local at verifier
+  read -r at verifier <"$place/webhooks"
+  ask "$key" /v1/webhook-endpoints -H 'Content-Type: application/json' -d "{\"url\":\"$at\"}"
+  expect_status 201
+  expect .enabled true
+  jq -r .secret "$place/body" >"$place/webhook.secret" # shown this once
+  echo "it verifies what comes, $verifier"
 }
 
 create_order() {
@@ -149,6 +168,15 @@ order.rejected $id walk-1 2" "$(grep '^order' "$place/consumed")"
   expect .version 3
 }
 
+read_webhooks() {
+  step "The warehouse was told, in this order, each time with a signature that it verified"
+  wait_for "three webhooks have come" webhooks_are_there
+  check "what it was told" "order.created $id 1
+order.succeeded $id 2
+order.rejected $id 2" "$(tail -n +2 "$place/webhooks")"
+  tail -n +2 "$place/webhooks"
+}
+
 # ask CREDENTIAL PATH CURL-ARGUMENTS... keeps the answer: head, body, status.
 ask() {
   : >"$place/body"
@@ -168,6 +196,8 @@ check() { [[ $3 == "$2" ]] || fail "$1 is $3 and should be $2"; }
 listening() { grep -q 'listening on' "$place/log"; }
 warehouse_listens() { grep -q '^waiting$' "$place/consumed"; }
 three_events_have_arrived() { [[ $(grep -c '^order' "$place/consumed") -ge 3 ]]; }
+receiver_listens() { [[ -s $place/webhooks ]]; }
+webhooks_are_there() { [[ $(wc -l <"$place/webhooks") -ge 4 ]]; }
 is_held() { curl -sS "$url/metrics" | grep '^payquery_held_requests 1$' >/dev/null; }
 
 # wait_for WHAT COMMAND: asks every tenth of a second, for half a minute.
@@ -193,6 +223,7 @@ finish() {
   trap - EXIT INT TERM
   if [[ -n $held ]]; then kill "$held" 2>/dev/null || true; fi
   if [[ -n $consumer ]]; then kill "$consumer" 2>/dev/null || true; fi
+  if [[ -n $receiver ]]; then kill "$receiver" 2>/dev/null || true; fi
   if [[ -n $service ]]; then
     kill -TERM "$service" 2>/dev/null || true # stops its Postgres, too
     wait "$service" || true

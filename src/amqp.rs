@@ -42,6 +42,8 @@ pub enum AmqpError {
     Refused { refused: usize, sent: usize },
     #[error("the queue {0} is gone")]
     QueueGone(&'static str),
+    #[error("the broker takes nothing for now: it is short of memory or disk")]
+    Blocked,
     #[error("the connection is closed")]
     Closed,
 }

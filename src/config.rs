@@ -1,6 +1,7 @@
 //! The configuration: every setting is a flag and an environment variable, checked once, before anything starts.
 
 mod rabbitmq;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::telemetry::LogFormat;
 use crate::{db, http, push, service};
 
 pub use rabbitmq::RabbitmqArgs;
+pub use webhooks::WebhookArgs;
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
@@ -74,6 +76,9 @@ pub struct ServeArgs {
 
     #[command(flatten)]
     pub rabbitmq: RabbitmqArgs,
+
+    #[command(flatten)]
+    pub webhooks: WebhookArgs,
 
     /// Make a merchant "demo" with an API key, print the key and curl lines that use it, and serve a checkout page at /demo [default: false]
     #[arg(long, env = "PAYQUERY_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
@@ -208,6 +213,7 @@ impl ServeArgs {
                 max_held_per_order: self.max_held_per_order,
                 drain_spread: self.drain_spread(),
             },
+            webhooks: self.webhooks.settings(),
         }
     }
 

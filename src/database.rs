@@ -8,8 +8,10 @@ use crate::config::DatabaseArgs;
 use crate::db::{self, Pool};
 use crate::private_postgres::{self, PrivatePostgres};
 
-/// One for the feed, one for expiry, one for what goes out by RabbitMQ, one for the rest.
-const CHORE_CONNECTIONS: u32 = 4;
+/// One for the feed, one for expiry, one for the rest.
+const CHORE_CONNECTIONS: u32 = 3;
+/// For webhooks: one that reads the log, one that claims and marks, one that counts and cleans. And one for what goes out by RabbitMQ.
+const DELIVERY_CONNECTIONS: u32 = 4;
 
 /// A database that is open, and the private server behind it if there is one.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Database {
     pub pool: Pool,
     /// A few connections that no request can take: for the feed, and what else the service does by itself.
     pub chores: Pool,
+    /// The same for what goes out to the merchants' endpoints.
+    pub deliveries: Pool,
     /// Where to listen for the doorbell: the server itself, past any pooler.
     pub listen_url: String,
     private: Option<PrivatePostgres>,
@@ -33,9 +37,10 @@ impl Database {
         };
         let listen_url = args.listen_url.clone().unwrap_or_else(|| url.clone());
         match Self::connect(args, url).await {
-            Ok((pool, chores)) => Ok(Self {
+            Ok((pool, chores, deliveries)) => Ok(Self {
                 pool,
                 chores,
+                deliveries,
                 listen_url,
                 private,
             }),
@@ -48,7 +53,7 @@ impl Database {
         }
     }
 
-    async fn connect(args: &DatabaseArgs, url: String) -> anyhow::Result<(Pool, Pool)> {
+    async fn connect(args: &DatabaseArgs, url: String) -> anyhow::Result<(Pool, Pool, Pool)> {
         let named = url.starts_with("postgres://") || url.starts_with("postgresql://");
         // Checked here and not where flags are read: that would repeat the URL, and the password in it.
         ensure!(
@@ -56,9 +61,11 @@ impl Database {
             "DATABASE_URL must begin with postgres:// (only PostgreSQL is supported)"
         );
         let settings = args.settings(url);
-        let chores = db::Settings {
-            max_connections: CHORE_CONNECTIONS,
-            ..settings.clone()
+        let few = |max_connections| {
+            db::connect_later(&db::Settings {
+                max_connections,
+                ..settings.clone()
+            })
         };
         let pool = db::connect(&settings)
             .await
@@ -68,13 +75,13 @@ impl Database {
                 .await
                 .context("cannot bring the database's schema up to date")?;
         }
-        Ok((pool, db::connect_later(&chores)?))
+        Ok((pool, few(CHORE_CONNECTIONS)?, few(DELIVERY_CONNECTIONS)?))
     }
 
     /// Closes the connections, and stops the private server unless another process uses it.
     pub async fn close(self) -> anyhow::Result<()> {
         // Connections that a stopped HTTP thread opened cannot say goodbye any more; nobody waits for that.
-        let closed = async { tokio::join!(self.pool.close(), self.chores.close()) };
+        let closed = async { tokio::join!(self.pool.close(), self.chores.close(), self.deliveries.close()) };
         let _ = tokio::time::timeout(Duration::from_secs(2), closed).await;
         if let Some(private) = self.private {
             tokio::task::spawn_blocking(move || private.stop()).await??;

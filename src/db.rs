@@ -13,6 +13,10 @@ pub mod journal;
 pub mod merchants;
 pub mod order_events;
 pub mod orders;
+pub mod webhook_attempts;
+pub mod webhook_deliveries;
+pub mod webhook_endpoints;
+pub mod webhook_queue;
 
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};

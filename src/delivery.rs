@@ -4,5 +4,6 @@
 
 pub mod rabbitmq;
 mod turn;
+pub mod webhooks;
 
 pub use turn::Turn;

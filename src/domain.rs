@@ -18,3 +18,4 @@ pub mod report;
 pub mod status;
 pub mod text;
 pub mod time;
+pub mod webhook;

@@ -64,14 +64,15 @@ impl Feed {
             None => Changes::TooMany,
         };
         let cursor = match changes {
-            Changes::Orders(changes, cursor) => {
-                let lacking = changes
+            Changes::Known { orders, others, cursor } => {
+                let lacking = orders
                     .iter()
                     .filter(|change| self.hub.lacks(change.order_id, change.version));
                 self.read_again(&lacking.map(|change| change.order_id).collect::<Vec<_>>())
                     .await?;
-                self.tell_followers(&changes).await?;
-                self.hub.news.tell(changes.iter().map(|change| change.merchant_id));
+                self.tell_followers(&orders).await?;
+                let merchants = orders.iter().map(|change| change.merchant_id);
+                self.hub.news.tell(merchants.chain(others));
                 cursor
             }
             Changes::TooMany => {

@@ -36,6 +36,8 @@ mod scope;
 mod status;
 mod statuses;
 mod streams;
+mod webhook_deliveries;
+mod webhook_endpoints;
 mod wire;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@
 //!   dead-letter queue with the problem document that a request would have been answered with, and without the API key.
 //! - At most `PREFETCH` messages are in memory.
 
+mod clerk;
 mod consumer;
 mod dead_letter;
 pub mod desk;

@@ -14,6 +14,7 @@ mod queue;
 pub mod read;
 pub mod update;
 pub mod wait;
+pub mod webhooks;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::db::{DbError, Pool, PooledConnection, Transaction, issuing_keys};
+use crate::delivery::webhooks as deliveries;
 use crate::domain::client_secret::IssuingKey;
 use crate::domain::time::Timestamp;
 use crate::feed::{Doorbell, Feed, FeedHealth, Trust};
@@ -43,6 +45,7 @@ pub struct Service {
     pub known_keys: KnownKeys,
     pub feed_health: Arc<FeedHealth>,
     pub doorbell: Arc<Doorbell>,
+    pub webhooks: Arc<deliveries::Liaison>,
     pool: Pool,
     /// Connections that no request can take.
     chores: Pool,
@@ -71,6 +74,7 @@ pub struct Settings {
     /// Days that events are kept; 0 is for ever.
     pub event_retention_days: u16,
     pub holds: wait::Settings,
+    pub webhooks: deliveries::Settings,
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +99,7 @@ impl Service {
             known_keys: KnownKeys::default(),
             feed_health: Arc::new(FeedHealth::new()),
             doorbell: Arc::new(Doorbell::default()),
+            webhooks: deliveries::Liaison::new(&settings.webhooks),
             pool,
             chores,
             lists: Semaphore::new(settings.lists),

@@ -4,6 +4,7 @@ mod demo;
 mod file_limit;
 mod rabbitmq;
 mod socket;
+mod webhooks;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::service::{Service, housekeeping};
 use crate::telemetry::Metrics;
 use file_limit::FileBudget;
 use rabbitmq::Rabbitmq;
+use webhooks::Webhooks;
 
 /// How long answers that are being written get once all held requests were let go.
 const SHUTDOWN_SECONDS: u64 = 5;
@@ -63,7 +65,7 @@ impl Application {
             .await
             .context("cannot make the merchant \"demo\"")?;
         let metrics = Metrics::new();
-        let (service, mut feed, door, streams, rabbitmq) = metrics.record(|| {
+        let (service, mut feed, door, streams, (rabbitmq, webhooks)) = metrics.record(|| {
             let service = Arc::new(Service::new(
                 pool.clone(),
                 chore_pool.clone(),
@@ -77,9 +79,10 @@ impl Application {
             let streams = Streams::new(gate, &service, args.stream_settings());
             let desk: Arc<dyn Desk> = Arc::new(MessageDesk::new(Arc::clone(&door)));
             let rabbitmq = Rabbitmq::new(&args.rabbitmq, database, &service, desk);
-            (service, feed, door, Arc::new(streams), rabbitmq)
+            let webhooks = Webhooks::new(&args.webhooks, database, &service);
+            (service, feed, door, Arc::new(streams), (rabbitmq, webhooks))
         });
-        let rabbitmq = rabbitmq?;
+        let (rabbitmq, webhooks) = (rabbitmq?, webhooks?);
         // From before the door opens, so that whoever follows from the first moment on misses nothing.
         if let Err(error) = feed.step().await {
             tracing::warn!(%error, "the feed cannot read yet");
@@ -103,6 +106,7 @@ impl Application {
         chores.spawn(feed::listen(Arc::clone(doorbell), line, stop_chores.clone()));
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
         rabbitmq.start(&chores, &stop_chores);
+        webhooks.start(&chores, &stop_chores);
         chores.close();
         let address = listener.local_addr()?;
         let server = build_server(args, (door, streams), listener, budget.connections)?;

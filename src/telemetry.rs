@@ -157,6 +157,34 @@ fn describe() {
         "payquery_orders_expired_total",
         "Orders closed because their time was up"
     );
+    describe_webhooks();
+}
+
+/// What goes out to the merchants' endpoints.
+fn describe_webhooks() {
+    describe_gauge!(
+        "payquery_delivery_lag_seconds",
+        Unit::Seconds,
+        "Age of the oldest event that is not dealt with yet, by channel"
+    );
+    describe_gauge!(
+        "payquery_delivery_backlog",
+        "Events that are not delivered yet, by channel"
+    );
+    describe_gauge!(
+        "payquery_delivery_oldest_seconds",
+        Unit::Seconds,
+        "Age of the oldest delivery that is neither done nor given up, by channel"
+    );
+    describe_counter!(
+        "payquery_delivery_failures_total",
+        "Tries to deliver that failed, by channel"
+    );
+    describe_counter!("payquery_webhook_attempts_total", "Attempts at webhooks, by outcome");
+    describe_gauge!(
+        "payquery_webhook_endpoints_disabled",
+        "Endpoints that the service disabled, and nobody enabled since"
+    );
 }
 
 /// What goes out to the merchants' other systems, and comes in from them.

@@ -9,4 +9,5 @@ pub mod messages;
 pub mod polls;
 pub mod reads;
 pub mod replicas;
+pub mod webhooks;
 pub mod writes;

@@ -57,6 +57,27 @@ pub async fn advance(executor: impl PgExecutor<'_>, name: &str, cursor: &LogCurs
     Ok(())
 }
 
+/// Moves a reader to the log's end, whoever has its place: it skips what is committed so far. The place is locked until the
+/// transaction ends.
+pub async fn skip_to_end(transaction: &mut Connection, name: &str) -> Result<(), DbError> {
+    hold(&mut *transaction, name).await?;
+    let now = event_log::end(&mut *transaction).await?;
+    advance(transaction, name, &now).await
+}
+
+/// Keeps a reader where it is until the transaction ends. Waits for whoever has its place just now.
+pub async fn hold(transaction: &mut Connection, name: &str) -> Result<(), DbError> {
+    let now = event_log::end(&mut *transaction).await?;
+    sqlx::query!(
+        "insert into event_readers (name, cursor) values ($1, $2) on conflict (name) do update set name = excluded.name",
+        name,
+        now.encode()
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
 /// Where a reader stands, without claiming its place; None before its first step.
 pub async fn find(executor: impl PgExecutor<'_>, name: &str) -> Result<Option<LogCursor>, DbError> {
     let cursor = sqlx::query_scalar!("select cursor from event_readers where name = $1", name)

@@ -30,8 +30,13 @@ impl Cursor {
 /// What was committed since a cursor.
 #[derive(Debug)]
 pub enum Changes {
-    /// The orders that something happened to.
-    Orders(Vec<Change>, Cursor),
+    Known {
+        /// The orders that something happened to.
+        orders: Vec<Change>,
+        /// The merchants of events that are of no order.
+        others: Vec<MerchantId>,
+        cursor: Cursor,
+    },
     /// More than [`MAX_EVENTS`]: cheaper to look at what is in memory than at what happened.
     TooMany,
 }
@@ -80,13 +85,16 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
                 changed as (
                     select order_id, merchant_id, max(version) as version, bool_or(accepted) as accepted
                     from (table later union all table running) as event
+                    where order_id is not null
                     group by order_id, merchant_id)
            select pg_current_snapshot()::text as "snapshot!",
                   (select count(*) from later) as "later!",
                   coalesce((select array_agg(order_id order by order_id) from changed), '{}') as "order_ids!",
                   coalesce((select array_agg(merchant_id order by order_id) from changed), '{}') as "merchant_ids!",
                   coalesce((select array_agg(version order by order_id) from changed), '{}') as "versions!",
-                  coalesce((select array_agg(accepted order by order_id) from changed), '{}') as "accepted!""#,
+                  coalesce((select array_agg(accepted order by order_id) from changed), '{}') as "accepted!",
+                  coalesce((select array_agg(distinct merchant_id) from (table later union all table running) as event
+                            where order_id is null), '{}') as "others!""#,
         cursor.0,
         MAX_EVENTS,
     )
@@ -104,7 +112,11 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
         version: Version(version),
         accepted,
     });
-    Ok(Changes::Orders(changes.collect(), now))
+    Ok(Changes::Known {
+        orders: changes.collect(),
+        others: row.others.into_iter().map(MerchantId).collect(),
+        cursor: now,
+    })
 }
 
 /// The channel on which replicas tell each other that there is something to read.

@@ -57,7 +57,7 @@ pub async fn create(
            from creation
            -- (`is true` keeps it a look into a hashed list; it would be a join of each with each.)
            where (order_id in (select id from created)) is true
-           returning order_id"#,
+           returning order_id as "order_id!""#,
         lock_wait.as_millis().to_string(),
         &columns.order_id,
         &columns.merchant_id,
@@ -119,7 +119,7 @@ pub async fn apply(executor: impl PgExecutor<'_>, changes: &[&Change]) -> Result
            select event_id, kind, id, merchant_id, out_trade_no, version, from_status, status, source, true, reason,
                   updated_at, data
            from changed
-           returning order_id"#,
+           returning order_id as "order_id!""#,
         &columns.order_id,
         &columns.version,
         &columns.status as _,

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{DbError, orders};
-use crate::domain::event::{OrderEvent, Source};
+use crate::domain::event::{EndpointEvent, Event, OrderEvent, Source};
 use crate::domain::listing::PageSize;
 use crate::domain::order::{MerchantId, OrderId, Version};
 use crate::domain::status::Status;
@@ -16,7 +16,7 @@ use crate::domain::status::Status;
 #[derive(Debug)]
 pub struct LoggedEvent {
     pub seq: i64,
-    pub event: OrderEvent,
+    pub event: Event,
 }
 
 /// A row as sqlx reads it, before it becomes an event.
@@ -24,12 +24,12 @@ pub(super) struct EventRow {
     pub seq: i64,
     pub id: Uuid,
     pub kind: String,
-    pub order_id: Uuid,
+    pub order_id: Option<Uuid>,
     pub merchant_id: Uuid,
-    pub out_trade_no: String,
-    pub version: i64,
+    pub out_trade_no: Option<String>,
+    pub version: Option<i64>,
     pub from_status: Option<String>,
-    pub to_status: String,
+    pub to_status: Option<String>,
     pub source: String,
     pub accepted: bool,
     pub reason: Option<String>,
@@ -41,24 +41,64 @@ impl TryFrom<EventRow> for LoggedEvent {
     type Error = DbError;
 
     fn try_from(row: EventRow) -> Result<Self, DbError> {
-        let event = OrderEvent {
-            id: row.id,
-            kind: row.kind,
-            order_id: OrderId(row.order_id),
-            merchant_id: MerchantId(row.merchant_id),
-            out_trade_no: orders::read_text(row.out_trade_no)?,
-            version: Version(row.version),
-            from: row.from_status.as_deref().map(orders::read_status).transpose()?,
-            to: orders::read_status(&row.to_status)?,
-            source: Source::parse(&row.source)
-                .ok_or_else(|| DbError::Unreadable(format!("event source {:?}", row.source)))?,
-            accepted: row.accepted,
-            reason: row.reason,
-            at: row.at.into(),
-            data: row.data,
+        let seq = row.seq;
+        let event = match row.order_id {
+            Some(order_id) => Event::Order(row.read_order(OrderId(order_id))?),
+            None => Event::Endpoint(row.read_endpoint()),
         };
-        Ok(Self { seq: row.seq, event })
+        Ok(Self { seq, event })
     }
+}
+
+impl EventRow {
+    fn read_order(self, order_id: OrderId) -> Result<OrderEvent, DbError> {
+        let lacks = |column: &str| DbError::Unreadable(format!("an order's event without {column}"));
+        Ok(OrderEvent {
+            id: self.id,
+            kind: self.kind,
+            order_id,
+            merchant_id: MerchantId(self.merchant_id),
+            out_trade_no: orders::read_text(self.out_trade_no.ok_or_else(|| lacks("out_trade_no"))?)?,
+            version: Version(self.version.ok_or_else(|| lacks("version"))?),
+            from: self.from_status.as_deref().map(orders::read_status).transpose()?,
+            to: orders::read_status(&self.to_status.ok_or_else(|| lacks("to_status"))?)?,
+            source: Source::parse(&self.source)
+                .ok_or_else(|| DbError::Unreadable(format!("event source {:?}", self.source)))?,
+            accepted: self.accepted,
+            reason: self.reason,
+            at: self.at.into(),
+            data: self.data,
+        })
+    }
+
+    fn read_endpoint(self) -> EndpointEvent {
+        EndpointEvent {
+            id: self.id,
+            kind: self.kind,
+            merchant_id: MerchantId(self.merchant_id),
+            reason: self.reason,
+            at: self.at.into(),
+            data: self.data,
+        }
+    }
+}
+
+/// Writes what happened to an endpoint.
+pub async fn append_of_endpoint(executor: impl PgExecutor<'_>, event: &EndpointEvent) -> Result<(), DbError> {
+    sqlx::query!(
+        "insert into order_events (id, kind, merchant_id, source, accepted, reason, at, data)
+         values ($1, $2, $3, $4, true, $5, $6, $7)",
+        event.id,
+        event.kind,
+        event.merchant_id.0,
+        Source::Service.as_str(),
+        event.reason,
+        DateTime::<Utc>::from(event.at),
+        Json(&event.data) as _,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
 }
 
 /// Writes events that change nothing: rejected moves. They stand in the log in the order given.

@@ -178,15 +178,19 @@ impl Publisher {
         // From before the first look at the log: what is committed later is heard of.
         let mut news = self.news.listen(None);
         while !stop.is_cancelled() {
-            let Some(outcome) = until_stopped(stop, self.step(channel)).await else {
-                break;
+            let outcome = if is_blocked(connection) {
+                // What is not sent yet stays in the log, and the database is left alone.
+                Some(Err(AmqpError::Blocked.into()))
+            } else {
+                until_stopped(stop, self.step(channel)).await
             };
+            let Some(outcome) = outcome else { break };
             match outcome {
                 Ok(_) => {
                     outage.works();
                     backoff.reset();
                 }
-                Err(StepError::Broker(error)) => return Err(error.into()),
+                Err(StepError::Broker(error)) if !is_blocked(connection) => return Err(error.into()),
                 Err(error) => {
                     self.failed(&error, outage);
                     let _ = stop.run_until_cancelled(sleep(backoff.pause())).await;
@@ -230,7 +234,7 @@ impl Publisher {
         let deadline = Instant::now() + ANSWER_LIMIT;
         let messages: Vec<_> = events
             .iter()
-            .map(|logged| Message::of(&logged.event, self.names.of(logged.event.merchant_id)))
+            .map(|logged| Message::of(&logged.event, self.names.of(logged.event.merchant_id())))
             .collect();
         let mut sending: Vec<_> = messages
             .iter()
@@ -269,6 +273,11 @@ impl Publisher {
 async fn sent<F: Future>(mut begun: std::pin::Pin<Box<MaybeDone<F>>>) -> F::Output {
     begun.as_mut().await;
     begun.as_mut().take_output().expect("is awaited and taken once")
+}
+
+/// Whether the broker has said that it takes nothing for now.
+fn is_blocked(connection: &Connection) -> bool {
+    connection.status().connected() && connection.status().blocked()
 }
 
 /// A channel that confirms what is published on it, when the exchange is there.

@@ -48,6 +48,11 @@ impl Turn {
     /// Everything before `cursor` is dealt with: moves the place there, for good.
     pub async fn finish(mut self, cursor: &LogCursor) -> Result<(), DbError> {
         event_readers::advance(&mut *self.transaction, self.reader, cursor).await?;
+        self.commit().await
+    }
+
+    /// Commits what was written over the [connection](Turn::connection), and moves nothing.
+    pub async fn commit(self) -> Result<(), DbError> {
         Ok(self.transaction.commit().await?)
     }
 }

@@ -1,4 +1,4 @@
-//! Order events: the append-only log of what happened to an order, rejected moves included.
+//! Events: the append-only log of what happened to orders, rejected moves included, and to a merchant's endpoints.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ use super::report::Report;
 use super::status::Status;
 use super::text::OutTradeNo;
 use super::time::Timestamp;
+use super::webhook::{DisabledReason, Endpoint};
 
 /// Who caused an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -20,6 +21,8 @@ pub enum Source {
     Merchant,
     /// The service itself, when the order's time was up.
     Expiry,
+    /// The service itself, for another reason.
+    Service,
 }
 
 impl Source {
@@ -27,12 +30,13 @@ impl Source {
         match self {
             Self::Merchant => "merchant",
             Self::Expiry => "expiry",
+            Self::Service => "service",
         }
     }
 
     /// Reads what [`Source::as_str`] wrote.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Merchant, Self::Expiry]
+        [Self::Merchant, Self::Expiry, Self::Service]
             .into_iter()
             .find(|source| source.as_str() == word)
     }
@@ -47,7 +51,22 @@ pub enum EventKind {
     /// The order was paid after it had been closed.
     PaidLate,
     Rejected,
+    /// Nothing is sent to an endpoint any more.
+    EndpointDisabled,
 }
+
+/// Every type that the log has, in the contract's order.
+pub fn kinds() -> impl Iterator<Item = EventKind> {
+    let changed = Status::ALL.into_iter().map(EventKind::Changed);
+    [EventKind::Created].into_iter().chain(changed).chain([
+        EventKind::PaidLate,
+        EventKind::Rejected,
+        EventKind::EndpointDisabled,
+    ])
+}
+
+/// The type of the event that a merchant sends itself, to try an endpoint. It is in no log.
+pub const TEST_KIND: &str = "webhook_endpoint.test";
 
 impl EventKind {
     pub const ALL: [Self; 9] = [
@@ -79,6 +98,7 @@ impl EventKind {
             Self::Changed(Status::Refunded) => "order.refunded",
             Self::PaidLate => "order.paid_late",
             Self::Rejected => "order.rejected",
+            Self::EndpointDisabled => "webhook_endpoint.disabled",
         }
     }
 }
@@ -90,6 +110,94 @@ impl fmt::Display for EventKind {
 }
 
 /// One row of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Order(OrderEvent),
+    Endpoint(EndpointEvent),
+}
+
+impl Event {
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Order(event) => event.id,
+            Self::Endpoint(event) => event.id,
+        }
+    }
+
+    /// The event's `type`; see [`EventKind::as_str`].
+    pub fn kind(&self) -> &str {
+        match self {
+            Self::Order(event) => &event.kind,
+            Self::Endpoint(event) => &event.kind,
+        }
+    }
+
+    pub fn merchant_id(&self) -> MerchantId {
+        match self {
+            Self::Order(event) => event.merchant_id,
+            Self::Endpoint(event) => event.merchant_id,
+        }
+    }
+
+    /// None: it is of no order.
+    pub fn order_id(&self) -> Option<OrderId> {
+        match self {
+            Self::Order(event) => Some(event.order_id),
+            Self::Endpoint(_) => None,
+        }
+    }
+
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Order(event) => event.at,
+            Self::Endpoint(event) => event.at,
+        }
+    }
+}
+
+/// What happened to one of a merchant's endpoints. The service itself is the cause.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointEvent {
+    pub id: Uuid,
+    /// The event's `type`; see [`EventKind::as_str`].
+    pub kind: String,
+    pub merchant_id: MerchantId,
+    pub reason: Option<String>,
+    pub at: Timestamp,
+    pub data: Value,
+}
+
+impl EndpointEvent {
+    /// Nothing is sent there any more, until the merchant enables it again.
+    pub fn disabled(endpoint: &Endpoint, reason: DisabledReason, at: Timestamp) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            kind: EventKind::EndpointDisabled.as_str().to_owned(),
+            merchant_id: endpoint.merchant_id,
+            reason: Some(reason.as_str().to_owned()),
+            at,
+            data: json!({
+                "endpoint_id": endpoint.id,
+                "url": endpoint.url,
+                "failing_since": endpoint.failing_since,
+            }),
+        }
+    }
+
+    /// A try, for the merchant to see whether it arrives.
+    pub fn test(endpoint: &Endpoint, at: Timestamp) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            kind: TEST_KIND.to_owned(),
+            merchant_id: endpoint.merchant_id,
+            reason: None,
+            at,
+            data: json!({ "endpoint_id": endpoint.id }),
+        }
+    }
+}
+
+/// What happened to an order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderEvent {
     pub id: Uuid,
@@ -180,19 +288,20 @@ impl OrderEvent {
 pub struct EventDocument<'a> {
     #[schema(format = Uuid)]
     id: String,
-    /// `order.created`, `order.<status>`, `order.paid_late` or `order.rejected`.
+    /// `order.created`, `order.<status>`, `order.paid_late` or `order.rejected`; `webhook_endpoint.disabled`, which is of no order.
     #[serde(rename = "type")]
     #[schema(example = "order.succeeded")]
     kind: &'a str,
+    /// Null, as the next four, when the event is of no order.
     #[schema(format = Uuid)]
-    order_id: String,
-    out_trade_no: &'a str,
+    order_id: Option<String>,
+    out_trade_no: Option<&'a str>,
     /// The order's version after the event; of a rejected move, the version that it met.
-    version: i64,
+    version: Option<i64>,
     /// Null for the creation.
     from: Option<Status>,
     /// Of a rejected move, what was asked for.
-    to: Status,
+    to: Option<Status>,
     source: Source,
     accepted: bool,
     /// The order's reason; of a rejected move, the code of the rejection.
@@ -205,17 +314,41 @@ pub struct EventDocument<'a> {
 }
 
 impl<'a> EventDocument<'a> {
-    pub fn of(event: &'a OrderEvent) -> Self {
+    pub fn of(event: &'a Event) -> Self {
+        match event {
+            Event::Order(event) => Self::of_order(event),
+            Event::Endpoint(event) => Self::of_endpoint(event),
+        }
+    }
+
+    fn of_order(event: &'a OrderEvent) -> Self {
         Self {
             id: event.id.to_string(),
             kind: &event.kind,
-            order_id: event.order_id.to_string(),
-            out_trade_no: event.out_trade_no.as_str(),
-            version: event.version.0,
+            order_id: Some(event.order_id.to_string()),
+            out_trade_no: Some(event.out_trade_no.as_str()),
+            version: Some(event.version.0),
             from: event.from,
-            to: event.to,
+            to: Some(event.to),
             source: event.source,
             accepted: event.accepted,
+            reason: event.reason.as_deref(),
+            at: event.at,
+            data: &event.data,
+        }
+    }
+
+    fn of_endpoint(event: &'a EndpointEvent) -> Self {
+        Self {
+            id: event.id.to_string(),
+            kind: &event.kind,
+            order_id: None,
+            out_trade_no: None,
+            version: None,
+            from: None,
+            to: None,
+            source: Source::Service,
+            accepted: true,
             reason: event.reason.as_deref(),
             at: event.at,
             data: &event.data,
@@ -225,5 +358,10 @@ impl<'a> EventDocument<'a> {
     /// The document as JSON.
     pub fn render(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("texts and numbers always serialise")
+    }
+
+    /// The same as text.
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).expect("texts and numbers always serialise")
     }
 }

@@ -8,6 +8,7 @@ use super::order::{MerchantId, OrderId};
 use super::status::Status;
 use super::text::OutTradeNo;
 use super::time::Timestamp;
+use super::webhook::DeliveryId;
 
 /// Which of a merchant's orders are wanted, newest first.
 #[derive(Debug, Clone)]
@@ -85,6 +86,8 @@ pub enum Cursor {
     Order(OrderId),
     /// After the event with this sequence number, in the log of an order.
     Event(i64),
+    /// After this delivery, in a list of deliveries.
+    Delivery(DeliveryId),
 }
 
 /// The text is no cursor of that list.
@@ -94,6 +97,7 @@ pub struct CursorError;
 
 const ORDER_TAG: u8 = b'o';
 const EVENT_TAG: u8 = b'e';
+const DELIVERY_TAG: u8 = b'd';
 
 impl Cursor {
     pub fn encode(self) -> String {
@@ -107,6 +111,10 @@ impl Cursor {
                 bytes.push(EVENT_TAG);
                 bytes.extend_from_slice(&seq.to_be_bytes());
             }
+            Self::Delivery(id) => {
+                bytes.push(DELIVERY_TAG);
+                bytes.extend_from_slice(id.0.as_bytes());
+            }
         }
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -116,6 +124,9 @@ impl Cursor {
         match bytes.split_first() {
             Some((&ORDER_TAG, id)) => Uuid::from_slice(id)
                 .map(|id| Self::Order(OrderId(id)))
+                .map_err(|_| CursorError),
+            Some((&DELIVERY_TAG, id)) => Uuid::from_slice(id)
+                .map(|id| Self::Delivery(DeliveryId(id)))
                 .map_err(|_| CursorError),
             Some((&EVENT_TAG, seq)) => {
                 let seq = i64::from_be_bytes(seq.try_into().map_err(|_| CursorError)?);
@@ -133,7 +144,7 @@ impl Cursor {
     pub fn decode_order(text: &str) -> Result<OrderId, CursorError> {
         match Self::decode(text)? {
             Self::Order(id) => Ok(id),
-            Self::Event(_) => Err(CursorError),
+            Self::Event(_) | Self::Delivery(_) => Err(CursorError),
         }
     }
 
@@ -141,7 +152,15 @@ impl Cursor {
     pub fn decode_event(text: &str) -> Result<i64, CursorError> {
         match Self::decode(text)? {
             Self::Event(seq) => Ok(seq),
-            Self::Order(_) => Err(CursorError),
+            Self::Order(_) | Self::Delivery(_) => Err(CursorError),
+        }
+    }
+
+    /// Reads a cursor of a list of deliveries.
+    pub fn decode_delivery(text: &str) -> Result<DeliveryId, CursorError> {
+        match Self::decode(text)? {
+            Self::Delivery(id) => Ok(id),
+            Self::Order(_) | Self::Event(_) => Err(CursorError),
         }
     }
 }
@@ -158,6 +177,9 @@ mod tests {
             prop_assert_eq!(Cursor::decode_order(&Cursor::Order(order).encode()), Ok(order));
             prop_assert_eq!(Cursor::decode_event(&Cursor::Event(seq).encode()), Ok(seq));
             prop_assert_eq!(Cursor::decode_event(&Cursor::Order(order).encode()), Err(CursorError));
+            let delivery = DeliveryId(Uuid::from_u128(id));
+            prop_assert_eq!(Cursor::decode_delivery(&Cursor::Delivery(delivery).encode()), Ok(delivery));
+            prop_assert_eq!(Cursor::decode_order(&Cursor::Delivery(delivery).encode()), Err(CursorError));
         }
 
         #[test]

@@ -1,6 +1,7 @@
 //! The one API error: what went wrong, as RFC 9457 problem details. The only place that knows which status code a failure has.
 
 mod causes;
+mod webhooks;
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::limits::Refusal;
 use crate::db::DbError;
 use crate::domain::decision::Rejection;
 use crate::domain::order::OrderId;
+pub use webhooks::WebhookRefusal;
 
 /// Everything that can be answered other than with success.
 #[derive(Debug)]
@@ -38,6 +40,7 @@ pub enum ApiError {
         reason: &'static str,
     },
     OrderNotFound,
+    Webhook(WebhookRefusal),
     RouteNotFound,
     MethodNotAllowed {
         allow: &'static str,
@@ -150,6 +153,7 @@ impl ApiError {
                 "Credentials are missing or wrong",
             ),
             Self::OrderNotFound => (StatusCode::NOT_FOUND, "order_not_found", "There is no such order"),
+            Self::Webhook(refusal) => refusal.describe(),
             Self::RouteNotFound => (
                 StatusCode::NOT_FOUND,
                 "route_not_found",
@@ -242,6 +246,7 @@ impl ApiError {
             Self::BodyTooSlow => "the body did not arrive within 15 s".into(),
             Self::Unauthorized { reason } | Self::OriginRefused { reason } => (*reason).into(),
             Self::OrderNotFound => "there is no such order, or these credentials do not open it".into(),
+            Self::Webhook(refusal) => refusal.detail(),
             Self::RouteNotFound => "nothing is served at this path; /docs lists what is".into(),
             Self::MethodNotAllowed { allow } => format!("this path takes {allow}"),
             Self::Rejected(rejection) => rejection.to_string(),

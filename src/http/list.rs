@@ -4,11 +4,13 @@ use serde::Deserialize;
 
 use super::body::shortened;
 use super::error::ApiError;
+use crate::db::webhook_deliveries::DeliveryFilter;
 use crate::domain::listing::{Cursor, OrderFilter, PageSize, TimeRange};
 use crate::domain::order::MerchantId;
 use crate::domain::status::Status;
 use crate::domain::text::OutTradeNo;
 use crate::domain::time::Timestamp;
+use crate::domain::webhook::DeliveryState;
 
 /// Which orders, and which page of them.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -48,6 +50,21 @@ pub struct LogQuery {
     /// `next_cursor` of the page before.
     cursor: Option<String>,
     /// Events on a page; 50 when it is not given.
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
+    limit: Option<String>,
+}
+
+/// Which deliveries, and which page of them.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeliveryQuery {
+    /// Only those that have come so far.
+    #[param(value_type = Option<DeliveryState>, inline)]
+    state: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+    /// Deliveries on a page; 50 when it is not given.
     #[param(value_type = Option<u8>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
@@ -94,6 +111,17 @@ impl LogQuery {
     pub fn parse(&self) -> Result<(i64, PageSize), ApiError> {
         let after = parse_cursor(self.cursor.as_deref(), Cursor::decode_event)?.unwrap_or(0);
         Ok((after, parse_limit(self.limit.as_deref())?))
+    }
+}
+
+impl DeliveryQuery {
+    pub fn parse(&self) -> Result<DeliveryFilter, ApiError> {
+        let state = self.state.as_deref().map(DeliveryState::parse).transpose();
+        Ok(DeliveryFilter {
+            state: state.map_err(|error| ApiError::invalid("state", error))?,
+            before: parse_cursor(self.cursor.as_deref(), Cursor::decode_delivery)?,
+            limit: parse_limit(self.limit.as_deref())?,
+        })
     }
 }
 

@@ -10,7 +10,9 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{Modify, OpenApi, ToResponse};
 
 use super::error::Problem;
-use super::{events, feed, operations, orders, report, status, statuses, streams};
+use super::{
+    events, feed, operations, orders, report, status, statuses, streams, webhook_deliveries, webhook_endpoints,
+};
 
 /// The description.
 #[derive(Debug, OpenApi)]
@@ -32,10 +34,13 @@ use super::{events, feed, operations, orders, report, status, statuses, streams}
         orders::create, orders::list, orders::get_by_id, orders::get_by_out_trade_no,
         report::by_id, report::by_out_trade_no,
         statuses::get_statuses, events::list_events, feed::read_feed,
+        webhook_endpoints::create, webhook_endpoints::list, webhook_endpoints::get, webhook_endpoints::change,
+        webhook_endpoints::delete, webhook_endpoints::rotate_secret, webhook_deliveries::test,
+        webhook_deliveries::list, webhook_deliveries::resend, webhook_deliveries::recover,
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
     components(schemas(UntilParameter, Seconds), responses(
-        BadRequest, Unauthorized, NotFound, NotAcceptable, Rejected, CursorAhead, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
+        BadRequest, Unauthorized, NotFound, EndpointNotFound, NotAcceptable, Rejected, CursorAhead, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
     )),
     modifiers(&Credentials, &OneWordPerReport, &Everywhere)
 )]
@@ -100,6 +105,15 @@ problem_response!(
     "The cursor is ahead of this database",
     "the cursor is of another database, or of a later state of this one; take a new one with after=now, and compare the orders that you have with GET /v1/orders, or read all events again without after",
     "The cursor is of another database, or of a later state of this one: it was restored, or an older copy took over"
+);
+problem_response!(
+    EndpointNotFound,
+    404,
+    "urn:payquery:problem:webhook_endpoint_not_found",
+    "webhook_endpoint_not_found",
+    "There is no such webhook endpoint",
+    "there is no such webhook endpoint, or it is not this merchant's",
+    "There is no such webhook endpoint, or it is not this merchant's"
 );
 problem_response!(
     Rejected,
@@ -238,7 +252,15 @@ impl Modify for Everywhere {
             .iter_mut()
             .filter(|(path, _)| path.starts_with("/v1/"));
         for operation in paths
-            .flat_map(|(_, path)| [&mut path.get, &mut path.put, &mut path.post])
+            .flat_map(|(_, path)| {
+                [
+                    &mut path.get,
+                    &mut path.put,
+                    &mut path.post,
+                    &mut path.patch,
+                    &mut path.delete,
+                ]
+            })
             .flatten()
         {
             let responses = &mut operation.responses.responses;

@@ -6,7 +6,10 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::ApiError;
-use super::{Door, MAX_BODY_BYTES, demo, events, feed, openapi, operations, orders, report, status, statuses, streams};
+use super::{
+    Door, MAX_BODY_BYTES, demo, events, feed, openapi, operations, orders, report, status, statuses, streams,
+    webhook_deliveries, webhook_endpoints,
+};
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
 use crate::push::{sockjs, stomp};
@@ -65,6 +68,29 @@ pub fn table() -> Vec<Route> {
             readable(r, events::list_events)
         }),
         route(FEED, "GET, HEAD", |r| readable(r, feed::read_feed)),
+        route("/v1/webhook-endpoints", "GET, HEAD, POST", |r| {
+            readable(r, webhook_endpoints::list).route(web::post().to(webhook_endpoints::create))
+        }),
+        route("/v1/webhook-endpoints/{id}", "GET, HEAD, PATCH, DELETE", |r| {
+            readable(r, webhook_endpoints::get)
+                .route(web::patch().to(webhook_endpoints::change))
+                .route(web::delete().to(webhook_endpoints::delete))
+        }),
+        route("/v1/webhook-endpoints/{id}/rotate-secret", "POST", |r| {
+            r.route(web::post().to(webhook_endpoints::rotate_secret))
+        }),
+        route("/v1/webhook-endpoints/{id}/test", "POST", |r| {
+            r.route(web::post().to(webhook_deliveries::test))
+        }),
+        route("/v1/webhook-endpoints/{id}/recover", "POST", |r| {
+            r.route(web::post().to(webhook_deliveries::recover))
+        }),
+        route("/v1/webhook-endpoints/{id}/deliveries", "GET, HEAD", |r| {
+            readable(r, webhook_deliveries::list)
+        }),
+        route("/v1/webhook-endpoints/{id}/deliveries/{delivery}/resend", "POST", |r| {
+            r.route(web::post().to(webhook_deliveries::resend))
+        }),
         route(SOCKET, "GET", |r| r.route(web::get().to(streams::open_socket))),
         route(ECHO, "GET", |r| r.route(web::get().to(streams::open_echo))),
         route(STOMP, "GET", |r| r.route(web::get().to(streams::open_stomp))),

@@ -6,6 +6,7 @@ mod order;
 mod report;
 mod statuses;
 mod update;
+mod webhook;
 
 pub use event::{EventListBody, FeedEnd, FeedLine, FeedPageBody};
 pub use new_order::{EXPIRES_AT_RANGE, NewOrderBody};
@@ -13,6 +14,10 @@ pub use order::{OrderBody, OrderListBody};
 pub use report::ReportBody;
 pub use statuses::{StatusItem, StatusListBody, StatusesBody};
 pub use update::UpdateBody;
+pub use webhook::{
+    DeliveryBody, DeliveryListBody, EndpointBody, EndpointChangeBody, EndpointListBody, NewEndpointBody, RecoverBody,
+    RecoveredBody,
+};
 
 use super::error::ApiError;
 use crate::domain::money::{Amount, Currency, MAX_AMOUNT};

@@ -5,46 +5,35 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{Channel, Connection};
 use metrics::{Counter, Gauge, counter, gauge};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Applied, Desk, Problem, Refusal, Update};
+use super::clerk::{Clerk, Outcomes, Work};
+use super::desk::Desk;
 use super::lanes::{Lane, Lanes};
 use super::message::Message;
-use super::{DEAD, UPDATES, dead_letter};
-use crate::amqp::{self, AmqpError, Backoff, Broker, Outage, short, until_stopped};
-use crate::domain::order::MerchantId;
+use super::{DEAD, UPDATES};
+use crate::amqp::{self, AmqpError, Backoff, Broker, Outage, until_stopped};
 
 /// Messages in memory at once. Enough for whole batches (`service::update`), few enough that the largest are bearable.
 const PREFETCH: u16 = 128;
-/// Between two tries of what passes by itself. (While the database is away nobody asks it: a try costs nothing.)
-const PAUSE: Duration = Duration::from_millis(500);
+/// A connection that lasts so long was a good one.
+const LASTING: Duration = Duration::from_secs(10);
 
 /// See `intake`.
 #[derive(Debug)]
 pub struct Consumer {
     broker: Broker,
     desk: Arc<dyn Desk>,
-    counters: Counters,
-}
-
-#[derive(Debug, Clone)]
-struct Counters {
+    outcomes: Outcomes,
     connected: Gauge,
-    applied: Counter,
-    dead: Counter,
-    retried: Counter,
     failures: Counter,
 }
-/// A connection that lasts so long was a good one.
-const LASTING: Duration = Duration::from_secs(10);
 
 impl Consumer {
     pub fn new(broker: Broker, desk: Arc<dyn Desk>) -> Self {
@@ -52,13 +41,13 @@ impl Consumer {
         Self {
             broker,
             desk,
-            counters: Counters {
-                connected: gauge!("payquery_rabbitmq_connected", "for" => "updates"),
+            outcomes: Outcomes {
                 applied: updates("applied"),
                 dead: updates("dead"),
                 retried: updates("retried"),
-                failures: counter!("payquery_rabbitmq_intake_failures_total"),
             },
+            connected: gauge!("payquery_rabbitmq_connected", "for" => "updates"),
+            failures: counter!("payquery_rabbitmq_intake_failures_total"),
         }
     }
 
@@ -67,7 +56,7 @@ impl Consumer {
         let (mut outage, mut backoff) = (Outage::of("updates from rabbitmq"), Backoff::default());
         while !stop.is_cancelled() {
             if let Err(error) = self.sit(&stop, &mut outage, &mut backoff).await {
-                self.counters.failures.increment(1);
+                self.failures.increment(1);
                 outage.failed(&error);
                 let _ = stop.run_until_cancelled(sleep(backoff.pause())).await;
             }
@@ -84,7 +73,7 @@ impl Consumer {
         let outcome = match &mut sitting {
             Ok(sitting) => {
                 outage.works();
-                self.counters.connected.set(1.0);
+                self.connected.set(1.0);
                 let since = Instant::now();
                 let outcome = sitting.take_messages(stop).await;
                 // (One that ends at its first message, each time, is not begun anew as fast as that.)
@@ -95,7 +84,7 @@ impl Consumer {
             }
             Err(error) => Err(error.clone()),
         };
-        self.counters.connected.set(0.0);
+        self.connected.set(0.0);
         // (While channels and consumer are still held.)
         amqp::close(&connection).await;
         outcome
@@ -117,7 +106,7 @@ impl Consumer {
             clerk: Arc::new(Clerk {
                 desk: Arc::clone(&self.desk),
                 outgoing,
-                counters: self.counters.clone(),
+                outcomes: self.outcomes.clone(),
             }),
         })
     }
@@ -146,14 +135,6 @@ struct Sitting {
     /// (Open for as long as it is held.)
     _channel: Channel,
     clerk: Arc<Clerk>,
-}
-
-/// A message that waits for its turn.
-#[derive(Debug)]
-struct Work {
-    merchant: MerchantId,
-    update: Update,
-    message: Message,
 }
 
 /// What has become of a message: of one that had a lane, the lane is free again.
@@ -225,120 +206,4 @@ impl Sitting {
         let (clerk, stop) = (Arc::clone(&self.clerk), stop.clone());
         under_way.spawn(async move { clerk.carry_out(&work, &stop).await.map(|()| Some(lane)) });
     }
-}
-
-/// Who carries messages out, and answers them.
-#[derive(Debug)]
-struct Clerk {
-    desk: Arc<dyn Desk>,
-    /// For answers and dead letters; confirms them.
-    outgoing: Channel,
-    counters: Counters,
-}
-
-impl Clerk {
-    /// Tries on while that cannot be told.
-    async fn identify(&self, message: &Message) -> Result<MerchantId, Problem> {
-        loop {
-            match self.desk.identify(&message.letter).await {
-                Ok(merchant) => return Ok(merchant),
-                Err(Refusal::ForGood(problem)) => return Err(problem),
-                Err(Refusal::ForNow { code }) => self.pause(message, code).await,
-            }
-        }
-    }
-
-    /// Carries a report out, tells what came of it, and acknowledges the message. A stop ends only the waiting between tries;
-    /// the message then stays unacknowledged.
-    async fn carry_out(&self, work: &Work, stop: &CancellationToken) -> Result<(), AmqpError> {
-        let (message, id) = (&work.message, &*work.message.letter.request_id);
-        loop {
-            match self.desk.apply(work.merchant, &work.update, id).await {
-                Ok(applied) => {
-                    self.answer(message, Ok(&applied)).await?;
-                    self.counters.applied.increment(1);
-                    tracing::info!(request.id = id, "update by message");
-                    return acknowledge(message).await;
-                }
-                Err(Refusal::ForGood(problem)) => return self.refuse(message, &problem).await,
-                Err(Refusal::ForNow { code }) => {
-                    if stop.run_until_cancelled(self.pause(message, code)).await.is_none() {
-                        return Ok(());
-                    }
-                }
-            }
-        }
-    }
-
-    async fn pause(&self, message: &Message, code: &'static str) {
-        self.counters.retried.increment(1);
-        tracing::debug!(request.id = %message.letter.request_id, code, "update by message waits");
-        sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
-    }
-
-    /// Dead-letters a message and answers it; acknowledges it when the broker has confirmed the dead letter.
-    async fn refuse(&self, message: &Message, problem: &Problem) -> Result<(), AmqpError> {
-        let properties = dead_letter::properties(&message.properties, problem);
-        let returned = self.publish(DEAD, &message.letter.body, properties, true).await?;
-        if returned {
-            return Err(AmqpError::QueueGone(DEAD));
-        }
-        self.answer(message, Err(problem)).await?;
-        self.counters.dead.increment(1);
-        tracing::info!(request.id = %message.letter.request_id, code = problem.code, "update by message refused");
-        acknowledge(message).await
-    }
-
-    /// Tells whoever asked to be told. That nobody is there any more is no failure.
-    async fn answer(&self, message: &Message, outcome: Result<&Applied, &Problem>) -> Result<(), AmqpError> {
-        let Some(reply_to) = message.properties.reply_to() else {
-            return Ok(());
-        };
-        let mut headers = FieldTable::default();
-        let (status, content_type, body) = match outcome {
-            Ok(applied) => {
-                headers.insert("etag".into(), AMQPValue::LongString(applied.etag.as_str().into()));
-                (200, "application/json", &applied.order)
-            }
-            Err(problem) => (problem.status, "application/problem+json", &problem.json),
-        };
-        headers.insert("payquery-status".into(), AMQPValue::LongInt(status.into()));
-        let mut properties = BasicProperties::default()
-            .with_content_type(content_type.into())
-            .with_app_id("payquery".into())
-            .with_headers(headers);
-        if let Some(correlation_id) = message.properties.correlation_id() {
-            properties = properties.with_correlation_id(correlation_id.clone());
-        }
-        self.publish(reply_to.as_str(), body, properties, false).await.map(drop)
-    }
-
-    /// To the queue of that name; says whether it came back because there is none.
-    async fn publish(
-        &self,
-        queue: &str,
-        body: &[u8],
-        properties: BasicProperties,
-        mandatory: bool,
-    ) -> Result<bool, AmqpError> {
-        let options = BasicPublishOptions {
-            mandatory,
-            immediate: false,
-        };
-        let publishing = async {
-            let sent = self
-                .outgoing
-                .basic_publish("".into(), short(queue), options, body, properties);
-            sent.await?.await
-        };
-        match amqp::within("publishing", publishing).await? {
-            Confirmation::Ack(returned) => Ok(returned.is_some()),
-            Confirmation::Nack(_) | Confirmation::NotRequested => Err(AmqpError::Refused { refused: 1, sent: 1 }),
-        }
-    }
-}
-
-async fn acknowledge(message: &Message) -> Result<(), AmqpError> {
-    let acked = amqp::within("acknowledging", message.acker.ack(BasicAckOptions::default())).await?;
-    if acked { Ok(()) } else { Err(AmqpError::Closed) }
 }

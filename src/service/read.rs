@@ -25,8 +25,8 @@ pub enum OrderName {
 /// How long a list waits for its turn.
 const LIST_PATIENCE: Duration = Duration::from_secs(3);
 
-struct ListTurn<'a> {
-    transaction: Transaction,
+pub(super) struct ListTurn<'a> {
+    pub(super) transaction: Transaction,
     _permit: SemaphorePermit<'a>,
 }
 
@@ -47,7 +47,7 @@ impl Service {
     }
 
     /// A transaction for a list, when it is its turn.
-    async fn list_turn(&self) -> Result<ListTurn<'_>, DbError> {
+    pub(super) async fn list_turn(&self) -> Result<ListTurn<'_>, DbError> {
         let permit = timeout(LIST_PATIENCE, self.lists.acquire()).await;
         let permit = permit
             .ok()

@@ -37,7 +37,7 @@ impl Rabbitmq {
         let authorities = authorities.context("cannot read PAYQUERY_AMQP_CA_FILE")?;
         // Checked here and not where flags are read: that would repeat the URL, and the password in it.
         let broker = Broker::new(url, authorities).context("PAYQUERY_AMQP_URL is no address of a broker")?;
-        let (pool, news) = (database.chores.clone(), Arc::clone(&service.hub.news));
+        let (pool, news) = (database.deliveries.clone(), Arc::clone(&service.hub.news));
         tracing::info!(%broker, updates = args.amqp_updates, "rabbitmq is used");
         Ok(Self {
             publisher: Some((

@@ -153,6 +153,7 @@ fn literals_of(source: &str, function: &str) -> BTreeSet<String> {
 #[test]
 fn the_api_document_lists_every_error_code() {
     let mut codes = literals_of(&read("src/http/error.rs"), "describe");
+    codes.extend(literals_of(&read("src/http/error/webhooks.rs"), "describe"));
     // Titles have capitals and spaces.
     codes.retain(|text| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
     codes.extend(literals_of(&read("src/domain/decision.rs"), "code"));
@@ -273,6 +274,7 @@ fn every_file_that_a_document_names_is_there() {
         "docs/messages.md",
         "docs/operations.md",
         "docs/reliability.md",
+        "docs/webhooks.md",
     ] {
         let (text, here) = (read(document), root.join(document));
         let links = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());

@@ -134,6 +134,28 @@ async fn a_broker_that_is_not_there_yet_is_waited_for_while_all_else_goes_on() {
 }
 
 #[tokio::test]
+async fn a_broker_that_takes_nothing_is_waited_for_without_a_transaction() {
+    let mut broker = OwnBroker::prepare();
+    broker.set_disk_full(true);
+    let mut broker = broker.start().await;
+    let app = App::builder().flag("--amqp-url", &broker.url).spawn().await;
+    let order = app.create_order().await;
+    let failures = async || app.metric("payquery_delivery_failures_total", "rabbitmq").await;
+    // The first is the page that is not confirmed; from then on the log is not looked at.
+    eventually(failures, |count| *count >= 3.0).await;
+    let idle = "select count(*) from pg_stat_activity where datname = current_database() and state like 'idle in%'";
+    let idle = sqlx::query_scalar::<_, i64>(idle).fetch_one(&app.pool).await.unwrap();
+    assert_eq!(idle, 0);
+    app.report(&order, "succeeded").await;
+    broker.kill();
+    broker.set_disk_full(false);
+    let broker = broker.start().await;
+    let confirmed = async || app.metric("payquery_rabbitmq_events_total", "confirmed").await;
+    eventually(confirmed, |count| *count == 2.0).await;
+    drop(broker);
+}
+
+#[tokio::test]
 async fn an_outage_is_one_line_in_the_log_and_the_password_is_in_none() {
     let database = TestDatabase::create().await;
     let broker = OwnBroker::prepare();

@@ -16,10 +16,12 @@ mod place;
 mod process;
 pub mod rabbit;
 mod raw;
+pub mod receiver;
 pub mod schema;
 pub mod socket;
 mod sockjs;
 pub mod stomp;
+pub mod webhooks;
 
 pub use app::{App, AppBuilder};
 pub use broker::{OwnBroker, VirtualHost};
@@ -30,6 +32,7 @@ pub use gate::Gate;
 pub use place::{Place, is_running, postmaster};
 pub use process::Process;
 pub use raw::RawConnection;
+pub use receiver::{Receiver, Reply};
 pub use sockjs::Polled;
 pub use stomp::Stomp;
 

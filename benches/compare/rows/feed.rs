@@ -155,8 +155,8 @@ async fn read_lines(ours: &Payquery, shop: &Shop) -> anyhow::Result<usize> {
 }
 
 async fn select_pages(database: &mut PgConnection) -> anyhow::Result<usize> {
-    let sql = "select seq, xid::text as xid, id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status, source,
-                      accepted, reason, at, data
+    let sql = "select seq, xid::text as written_by, id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status,
+                      source, accepted, reason, at, data
                from order_events
                where merchant_id = (select id from merchants) and (xid, seq) > ($1::text::xid8, $2)
                order by xid, seq limit $3";
@@ -165,7 +165,7 @@ async fn select_pages(database: &mut PgConnection) -> anyhow::Result<usize> {
         let query = sqlx::query(sql).bind(&xid).bind(seq).bind(PAGE as i64);
         let rows = query.fetch_all(&mut *database).await?;
         let Some(last) = rows.last() else { return Ok(read) };
-        (xid, seq) = (last.try_get("xid")?, last.try_get("seq")?);
+        (xid, seq) = (last.try_get("written_by")?, last.try_get("seq")?);
         read += rows.len();
     }
 }

@@ -21,7 +21,7 @@ impl Names {
         if self.known.len() > MOST {
             self.known.clear();
         }
-        let merchants = events.iter().map(|logged| logged.event.merchant_id);
+        let merchants = events.iter().map(|logged| logged.event.merchant_id());
         let missing: HashSet<_> = merchants.filter(|id| !self.known.contains_key(id)).collect();
         if !missing.is_empty() {
             let missing: Vec<_> = missing.into_iter().collect();

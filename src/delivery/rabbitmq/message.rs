@@ -6,7 +6,7 @@ use lapin::{BasicProperties, Channel, PublisherConfirm};
 
 use super::EXCHANGE;
 use crate::amqp::short;
-use crate::domain::event::{EventDocument, OrderEvent};
+use crate::domain::event::{Event, EventDocument};
 
 /// On disk before it is confirmed, where it goes to a durable queue (AMQP 0-9-1 §4.6).
 const PERSISTENT: u8 = 2;
@@ -19,17 +19,19 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn of(event: &OrderEvent, merchant: &str) -> Self {
+    pub(super) fn of(event: &Event, merchant: &str) -> Self {
         let mut headers = FieldTable::default();
-        headers.insert("order_id".into(), text(event.order_id.to_string()));
         headers.insert("merchant".into(), text(merchant.to_owned()));
-        headers.insert("version".into(), AMQPValue::LongLongInt(event.version.0));
+        if let Event::Order(event) = event {
+            headers.insert("order_id".into(), text(event.order_id.to_string()));
+            headers.insert("version".into(), AMQPValue::LongLongInt(event.version.0));
+        }
         let properties = BasicProperties::default()
-            .with_message_id(short(&event.id.to_string()))
-            .with_type(short(&event.kind))
+            .with_message_id(short(&event.id().to_string()))
+            .with_type(short(event.kind()))
             .with_content_type("application/json".into())
             .with_delivery_mode(PERSISTENT)
-            .with_timestamp(u64::try_from(event.at.unix_ms() / 1000).unwrap_or_default())
+            .with_timestamp(u64::try_from(event.at().unix_ms() / 1000).unwrap_or_default())
             .with_app_id("payquery".into())
             .with_headers(headers);
         Self {
@@ -53,12 +55,13 @@ impl Message {
     }
 }
 
-/// By the status that the order now has, whatever it is called how it came there: who waits for money binds one key.
-fn routing_key(event: &OrderEvent) -> String {
-    if event.accepted {
-        format!("order.{}", event.to)
-    } else {
-        "order.rejected".into()
+/// By the status that the order now has, whatever it is called how it came there: who waits for money binds one key. What is
+/// of no order goes by its type.
+fn routing_key(event: &Event) -> String {
+    match event {
+        Event::Order(event) if event.accepted => format!("order.{}", event.to),
+        Event::Order(_) => "order.rejected".into(),
+        Event::Endpoint(event) => event.kind.clone(),
     }
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::super::wire::EXPIRES_AT_RANGE;
-use super::ApiError;
+use super::{ApiError, WebhookRefusal};
 use crate::db::DbError;
 use crate::db::event_log::LogError;
 use crate::domain::order::Version;
 use crate::service::create::CreateError;
 use crate::service::update::UpdateError;
+use crate::service::webhooks::WebhookError;
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
@@ -56,6 +57,20 @@ impl From<UpdateError> for ApiError {
             UpdateError::Contended => Self::Contended,
             UpdateError::Interrupted => Self::Stopping,
             UpdateError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<WebhookError> for ApiError {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::EndpointNotFound => Self::Webhook(WebhookRefusal::EndpointNotFound),
+            WebhookError::DeliveryNotFound => Self::Webhook(WebhookRefusal::DeliveryNotFound),
+            WebhookError::TooManyEndpoints => Self::Webhook(WebhookRefusal::TooManyEndpoints),
+            WebhookError::Disabled => Self::Webhook(WebhookRefusal::EndpointDisabled),
+            WebhookError::Guard(reason) => Self::invalid("url", reason),
+            WebhookError::TooLongAgo { .. } => Self::invalid("since", error),
+            WebhookError::Database(error) => error.into(),
         }
     }
 }

@@ -8,14 +8,15 @@ const API_KEY = process.env.PAYQUERY_API_KEY;
 /// How long a test waits for something that is to come.
 export const PATIENCE_MS = 30_000;
 
-async function call(method, path, body) {
+/// A merchant's call; what it answers, which must be a success.
+export async function call(method, path, body) {
   const answer = await fetch(URL_BASE + path, {
     method,
     headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
+    body: body === undefined ? undefined : JSON.stringify(body),
   });
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
-  return answer.json();
+  return answer.status === 204 ? undefined : answer.json();
 }
 
 let lastNumber = 0;

@@ -40,6 +40,7 @@ pub struct AppBuilder {
 impl AppBuilder {
     /// Sets a flag of `payquery serve`, such as `("--max-held", "5")`.
     pub fn flag(mut self, name: &str, value: &str) -> Self {
+        self.flags.retain(|flag| flag.split('=').next() != Some(name));
         self.flags.push(format!("{name}={value}"));
         self
     }
@@ -62,12 +63,17 @@ impl AppBuilder {
     /// The same as a process of its own, for what a whole process has: its load, its logs, its signals. The `App` talks to it
     /// and does not stop it.
     pub async fn spawn_process(self) -> (Process, App) {
+        self.spawn_process_with(&[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn spawn_process_with(self, environment: &[(&str, &str)]) -> (Process, App) {
         let database = Arc::new(TestDatabase::create().await);
         let defaults = other_defaults(&self.flags).filter(|default| !default.starts_with("--addr"));
         let flags: Vec<&str> = defaults.chain(self.flags.iter().map(|flag| &**flag)).collect();
-        let process = Process::serve(&database.url, &flags);
+        let process = Process::serve_with(&database.url, &flags, environment);
         let address = process.address().parse().unwrap();
-        let mut app = App::at(address, database, Vec::new());
+        let mut app = App::at(address, database, self.flags);
         app.api_key = app.key_of("acme").await;
         (process, app)
     }
@@ -89,6 +95,17 @@ impl App {
         let (database, flags, api_key) = (Arc::clone(&self.database), self.flags.clone(), self.api_key.clone());
         drop(self);
         Self::start(database, flags, Some(api_key)).await
+    }
+
+    /// Another one over the database of one that is gone.
+    pub async fn replaced(self) -> Self {
+        self.another().await
+    }
+
+    /// The same with an API key, for one over a database that has its merchant already.
+    pub async fn with_key_of_acme(mut self) -> Self {
+        self.api_key = self.key_of("acme").await;
+        self
     }
 
     /// Another replica over the same database.
@@ -132,6 +149,7 @@ impl App {
             telemetry::LogFormat::Text,
         )
         .unwrap();
+        install_tls();
         let args = parse_flags(&database, &flags);
         let stop = CancellationToken::new();
         let (tell, told) = mpsc::channel();
@@ -154,7 +172,7 @@ impl App {
 
     /// What talks to an application at that address; the application itself and the API key are the caller's to add.
     fn at(address: SocketAddr, database: Arc<TestDatabase>, flags: Vec<String>) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         Self {
             address,
             pool: PgPool::connect_lazy(&database.url).unwrap(),
@@ -187,6 +205,11 @@ const DEFAULTS: [&str; 8] = [
     "--max-hot=10000",
     "--addr=127.0.0.1:0",
 ];
+
+/// As the binary's `main` does.
+fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
 
 /// The defaults that none of the flags replaces.
 fn other_defaults(flags: &[String]) -> impl Iterator<Item = &str> {

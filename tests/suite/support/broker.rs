@@ -17,7 +17,12 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 struct Server {
     directory: PathBuf,
     ports: Ports,
+    /// Bytes of disk below which it takes nothing.
+    disk_limit: u64,
 }
+
+/// Tests need little.
+const DISK_LIMIT: u64 = 10_000_000;
 
 #[derive(Debug, Clone, Copy)]
 struct Ports {
@@ -78,9 +83,10 @@ impl Server {
              ssl_options.certfile = {}\nssl_options.keyfile = {}\nssl_options.verify = verify_none\n\
              management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {api}\n\
              log.console = false\nlog.file.level = warning\n\
-             disk_free_limit.absolute = 10MB\n",
+             disk_free_limit.absolute = {}\n",
             certificates.certificate.display(),
             certificates.key.display(),
+            self.disk_limit,
         );
         fs::write(self.directory.join("rabbitmq.conf"), settings).unwrap();
         fs::write(self.directory.join("enabled_plugins"), "[rabbitmq_management].\n").unwrap();
@@ -238,6 +244,7 @@ fn shared() -> &'static Server {
         let found = Ports::read(&ports_file).map(|ports| Server {
             directory: directory.clone(),
             ports,
+            disk_limit: DISK_LIMIT,
         });
         if let Some(server) = found.filter(Server::is_up) {
             return (server, users);
@@ -246,6 +253,7 @@ fn shared() -> &'static Server {
         let server = Server {
             ports: Ports::free(),
             directory,
+            disk_limit: DISK_LIMIT,
         };
         server.ports.write(&ports_file);
         let running = server.start();
@@ -340,6 +348,7 @@ impl OwnBroker {
         let server = Server {
             directory: directory.path().to_owned(),
             ports: Ports::free(),
+            disk_limit: DISK_LIMIT,
         };
         Self {
             url: server.url("%2f"),
@@ -347,6 +356,11 @@ impl OwnBroker {
             running: None,
             _directory: directory,
         }
+    }
+
+    /// From its next start on it says that its disk is full, or not any more.
+    pub fn set_disk_full(&mut self, is_full: bool) {
+        self.server.disk_limit = if is_full { 1 << 60 } else { DISK_LIMIT };
     }
 
     pub async fn start(mut self) -> Self {

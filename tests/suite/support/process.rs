@@ -29,11 +29,17 @@ impl Process {
 
     /// Starts `payquery serve` on a free port.
     pub fn serve(database_url: &str, flags: &[&str]) -> Self {
+        Self::serve_with(database_url, flags, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn serve_with(database_url: &str, flags: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = Self::command(&["serve"]);
         command
             .args(flags)
             .env("DATABASE_URL", database_url)
-            .env("PAYQUERY_ADDR", "127.0.0.1:0");
+            .env("PAYQUERY_ADDR", "127.0.0.1:0")
+            .envs(environment.iter().copied());
         Self::spawn(command)
     }
 

@@ -1,0 +1,299 @@
+//! From the queue to the endpoints: claim, send, mark.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use metrics::{Counter, counter};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::plan::{Next, Outcome};
+use super::sender::{Report, Sender};
+use super::{Liaison, READER, Settings};
+use crate::db::webhook_queue::{self, Claimed, Mark, Room};
+use crate::db::{Connection, DbError, Pool, order_events, webhook_attempts, webhook_endpoints};
+use crate::domain::event::EndpointEvent;
+use crate::domain::order::{MerchantId, OrderId};
+use crate::domain::webhook::{DeliveryId, DeliveryState, DisabledReason, EndpointId};
+use crate::feed::Doorbell;
+use crate::hub::News;
+
+/// Attempts that a process makes at once.
+const MAX_AT_ONCE: usize = 512;
+/// The same at one endpoint; and at one that took nothing lately, so that many dead ones do not take all places.
+const MAX_PER_ENDPOINT: i64 = 8;
+const MAX_PER_FAILING_ENDPOINT: i64 = 2;
+/// The most that are claimed with one statement.
+const CLAIM: usize = 256;
+/// How late what becomes due is noticed.
+const TICK: Duration = Duration::from_millis(250);
+/// A lease lasts so many times as long as an attempt may: the rest is for claiming and marking.
+const LEASE_FACTOR: u32 = 2;
+/// How long attempts in hand are waited for at a stop; less than the process waits for its chores.
+const STOP_LIMIT: Duration = Duration::from_millis(2500);
+
+/// See the module's head.
+#[derive(Debug)]
+pub struct Worker {
+    pool: Pool,
+    settings: Settings,
+    sender: Sender,
+    liaison: Arc<Liaison>,
+    bells: Bells,
+    /// Attempts that are being made.
+    attempts: JoinSet<Finished>,
+    /// Attempts that are over and not marked yet.
+    finished: Vec<Finished>,
+    in_hand: HashMap<EndpointId, i64>,
+    counters: Counters,
+}
+
+/// Whom to tell when the worker itself writes into the log.
+#[derive(Debug)]
+pub struct Bells {
+    pub news: Arc<News>,
+    pub doorbell: Arc<Doorbell>,
+}
+
+#[derive(Debug)]
+struct Counters {
+    delivered: Counter,
+    failed: Counter,
+    given_up: Counter,
+    overtaken: Counter,
+    failures: Counter,
+}
+
+/// An attempt that is over.
+#[derive(Debug)]
+struct Finished {
+    delivery: Claimed,
+    report: Report,
+    next: Next,
+}
+
+impl Worker {
+    pub fn new(pool: Pool, settings: Settings, liaison: Arc<Liaison>, bells: Bells) -> reqwest::Result<Self> {
+        let outcome = |outcome| counter!("payquery_webhook_attempts_total", "outcome" => outcome);
+        Ok(Self {
+            pool,
+            sender: Sender::new(&settings)?,
+            settings,
+            liaison,
+            bells,
+            attempts: JoinSet::new(),
+            finished: Vec::new(),
+            in_hand: HashMap::new(),
+            counters: Counters {
+                delivered: outcome("delivered"),
+                failed: outcome("failed"),
+                given_up: outcome("given_up"),
+                overtaken: outcome("overtaken"),
+                failures: counter!("payquery_delivery_failures_total", "channel" => READER),
+            },
+        })
+    }
+
+    /// Marks what is over, claims what is due, and sets out to send it. Says whether there may be more to claim at once.
+    pub async fn step(&mut self) -> Result<bool, DbError> {
+        while let Some(finished) = self.attempts.try_join_next() {
+            self.finished.extend(finished);
+        }
+        self.mark().await?;
+        if self.liaison.is_idle.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let in_hand: Vec<_> = self
+            .in_hand
+            .iter()
+            .map(|(endpoint, count)| (*endpoint, *count))
+            .collect();
+        let total = CLAIM.min(MAX_AT_ONCE.saturating_sub(self.attempts.len()));
+        let room = Room {
+            total: i64::try_from(total).unwrap_or(0),
+            per_endpoint: MAX_PER_ENDPOINT,
+            per_failing_endpoint: MAX_PER_FAILING_ENDPOINT,
+            lease_seconds: (self.settings.timeout * LEASE_FACTOR).as_secs_f64(),
+        };
+        if total == 0 {
+            return Ok(false);
+        }
+        let claimed = webhook_queue::claim(&self.pool, room, &in_hand).await?;
+        let is_full = claimed.len() == total;
+        for delivery in claimed {
+            *self.in_hand.entry(delivery.endpoint).or_default() += 1;
+            let (sender, plan) = (self.sender.clone(), self.settings.retry_plan.clone());
+            self.attempts.spawn(async move {
+                let report = sender.send(&delivery).await;
+                let next = plan.after(delivery.tries, report.outcome, fastrand::f64());
+                Finished { delivery, report, next }
+            });
+        }
+        Ok(is_full)
+    }
+
+    /// Writes down what has come of the attempts that are over. If that fails they are kept, and it is tried again.
+    async fn mark(&mut self) -> Result<(), DbError> {
+        if self.finished.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.pool.begin().await?;
+        let marked = mark_all(&mut transaction, &self.finished).await?;
+        let told = self.judge_endpoints(&mut transaction, &marked).await?;
+        transaction.commit().await?;
+        if !told.is_empty() {
+            self.bells.news.tell(told);
+            self.bells.doorbell.ring();
+        }
+        for finished in std::mem::take(&mut self.finished) {
+            self.count(&finished, marked.contains(&finished.delivery.id));
+            if let Some(count) = self.in_hand.get_mut(&finished.delivery.endpoint) {
+                *count -= 1;
+                if *count == 0 {
+                    self.in_hand.remove(&finished.delivery.endpoint);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes which endpoints take what they are sent, and disables those that are gone, or failed for too long. Gives back the
+    /// merchants in whose log that stands now.
+    async fn judge_endpoints(
+        &self,
+        connection: &mut Connection,
+        marked: &[DeliveryId],
+    ) -> Result<Vec<MerchantId>, DbError> {
+        let of = |is_meant: fn(Outcome) -> bool| {
+            let ours = self
+                .finished
+                .iter()
+                .filter(|finished| marked.contains(&finished.delivery.id));
+            let meant = ours.filter(|finished| is_meant(finished.report.outcome));
+            let mut ids: Vec<_> = meant.map(|finished| finished.delivery.endpoint.0).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        let taken = of(|outcome| outcome == Outcome::Taken);
+        let mut failed = of(|outcome| outcome != Outcome::Taken);
+        failed.retain(|endpoint| !taken.contains(endpoint));
+        let gone = of(|outcome| outcome == Outcome::Gone);
+        let mut told = Vec::new();
+        if !taken.is_empty() {
+            webhook_endpoints::note_success(&mut *connection, &taken).await?;
+        }
+        if failed.is_empty() {
+            return Ok(told);
+        }
+        webhook_endpoints::note_failure(&mut *connection, &failed).await?;
+        let patience = self.settings.disable_after.as_secs_f64();
+        for (ids, reason, patience) in [
+            (&gone, DisabledReason::Gone, 0.0),
+            (&failed, DisabledReason::Failing, patience),
+        ] {
+            for endpoint in webhook_endpoints::disable(&mut *connection, ids, reason, patience).await? {
+                tracing::warn!(endpoint.id = %endpoint.id, reason = reason.as_str(), "a webhook endpoint was disabled");
+                let at = webhook_endpoints::now(&mut *connection).await?;
+                let event = EndpointEvent::disabled(&endpoint, reason, at);
+                order_events::append_of_endpoint(&mut *connection, &event).await?;
+                told.push(endpoint.merchant_id);
+            }
+        }
+        Ok(told)
+    }
+
+    fn count(&self, finished: &Finished, is_marked: bool) {
+        let Report { attempt, .. } = &finished.report;
+        tracing::debug!(
+            delivery.id = %finished.delivery.id, attempt = attempt.number, status = attempt.status,
+            error = attempt.error.as_deref(), duration_ms = attempt.duration_ms, "webhook attempt"
+        );
+        let counter = match finished.next {
+            _ if !is_marked => &self.counters.overtaken,
+            Next::Done => &self.counters.delivered,
+            Next::TryAgain(_) => &self.counters.failed,
+            Next::GiveUp => &self.counters.given_up,
+        };
+        counter.increment(1);
+        if finished.next != Next::Done {
+            self.counters.failures.increment(1);
+        }
+    }
+
+    /// Steps whenever something was queued or an attempt is over, and on every tick.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        while !stop.is_cancelled() {
+            let outcome = self.step().await;
+            match &outcome {
+                Ok(_) if failing => tracing::info!("webhooks are delivered again"),
+                Err(error) if !failing => tracing::warn!(%error, "webhooks cannot be claimed or marked, trying on"),
+                _ => {}
+            }
+            failing = outcome.is_err();
+            if outcome.is_ok_and(|more| more) {
+                continue;
+            }
+            tokio::select! {
+                Some(finished) = self.attempts.join_next(), if !failing => self.finished.extend(finished),
+                () = self.liaison.queued.notified(), if !failing => {}
+                _ = ticks.tick() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Waits for the attempts in hand, for a while, and marks them. The rest is left to their leases.
+    async fn finish(&mut self) {
+        let deadline = Instant::now() + STOP_LIMIT;
+        while let Ok(Some(finished)) = timeout_at(deadline, self.attempts.join_next()).await {
+            self.finished.extend(finished);
+        }
+        if let Err(error) = self.mark().await {
+            tracing::warn!(%error, "the last webhooks cannot be marked; they will be sent again");
+        }
+    }
+}
+
+async fn mark_all(connection: &mut Connection, finished: &[Finished]) -> Result<Vec<DeliveryId>, DbError> {
+    let marks: Vec<_> = finished.iter().map(Finished::mark).collect();
+    let marked = webhook_queue::mark(&mut *connection, &marks).await?;
+    let ours = || {
+        finished
+            .iter()
+            .filter(|finished| marked.contains(&finished.delivery.id))
+    };
+    let attempts: Vec<_> = ours()
+        .map(|finished| (finished.delivery.id, &finished.report.attempt))
+        .collect();
+    webhook_attempts::insert(&mut *connection, &attempts).await?;
+    let over = ours().filter(|finished| !matches!(finished.next, Next::TryAgain(_)));
+    let lines: Vec<(EndpointId, Option<OrderId>)> = over
+        .map(|finished| (finished.delivery.endpoint, finished.delivery.order))
+        .collect();
+    webhook_queue::release(connection, &lines).await?;
+    Ok(marked)
+}
+
+impl Finished {
+    fn mark(&self) -> Mark {
+        let (state, delay) = match self.next {
+            Next::Done => (DeliveryState::Delivered, Duration::ZERO),
+            Next::GiveUp => (DeliveryState::Failed, Duration::ZERO),
+            Next::TryAgain(delay) => (DeliveryState::Pending, delay),
+        };
+        Mark {
+            id: self.delivery.id,
+            token: self.delivery.token,
+            state,
+            delay_seconds: delay.as_secs_f64(),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What is not taken is tried again by the plan, as receivers ask, and given up in the end.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::webhooks::is_signed_by;
+use crate::support::{App, Receiver, Reply, eventually};
+
+#[tokio::test]
+async fn what_is_not_taken_is_tried_again_by_the_plan_until_it_is() {
+    let app = App::builder().webhooks("100ms,300ms,100ms").spawn().await;
+    let receiver = Receiver::start(|request| match request.number {
+        0 => Reply::Answer(500, "", "out of\r\ntea\u{0}".into()),
+        1 => Reply::HangUp,
+        _ => Reply::ok(),
+    })
+    .await;
+    let endpoint = app.create_endpoint(&receiver).await;
+    app.create_order().await;
+    let delivery = app.wait_for_deliveries(&endpoint, 1).await.remove(0);
+    assert_eq!(delivery["state"], "delivered");
+    let came_of = |attempt: &Value| {
+        (
+            attempt["number"].clone(),
+            attempt["status"].clone(),
+            attempt["error"].clone(),
+        )
+    };
+    let attempts = delivery["attempts"].as_array().unwrap();
+    let expected = [
+        (json!(1), json!(500), json!("server_error")),
+        (json!(2), Value::Null, json!("connection_broken")),
+        (json!(3), json!(200), Value::Null),
+    ];
+    assert_eq!(attempts.iter().map(came_of).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        (&attempts[0]["answer"], &attempts[1]["answer"]),
+        (&json!("out of  tea"), &Value::Null)
+    );
+    let requests = receiver.received();
+    assert_eq!(requests.len(), 3);
+    for request in &requests {
+        assert_eq!(
+            request.header("webhook-id"),
+            delivery["event_id"],
+            "the same in every attempt"
+        );
+        assert!(is_signed_by(request, &endpoint.secret));
+    }
+    for (pair, pause) in requests.windows(2).zip([100, 300]) {
+        let apart = pair[1].at - pair[0].at;
+        assert!(
+            apart >= Duration::from_millis(pause * 8 / 10),
+            "{apart:?} is less than four fifths of {pause} ms"
+        );
+    }
+    assert_eq!(app.endpoint(&endpoint).await["failing_since"], Value::Null);
+}
+
+#[tokio::test]
+async fn after_the_last_try_a_delivery_is_given_up_and_can_be_sent_again() {
+    let app = App::builder().webhooks("20ms,20ms").spawn().await;
+    let receiver = Receiver::start(|_| Reply::status(404)).await;
+    let endpoint = app.create_endpoint(&receiver).await;
+    app.create_order().await;
+    let failed = app.wait_for_deliveries(&endpoint, 1).await.remove(0);
+    assert_eq!(
+        (&failed["state"], &failed["next_attempt_at"]),
+        (&json!("failed"), &Value::Null)
+    );
+    assert_eq!(failed["attempts"].as_array().unwrap().len(), 3);
+    assert_eq!(failed["attempts"][2]["error"], "client_error");
+    assert!(app.endpoint(&endpoint).await["failing_since"].is_string());
+    receiver.answer_with(|_| Reply::ok());
+    let path = endpoint.path(&format!("/deliveries/{}/resend", failed["id"].as_str().unwrap()));
+    let again = app.post(&path, &json!({})).await;
+    assert_eq!(
+        (again.status, &again.json()["state"]),
+        (202, &json!("pending")),
+        "{}",
+        again.text
+    );
+    let delivered = app.wait_for_deliveries(&endpoint, 1).await.remove(0);
+    assert_eq!(
+        (&delivered["state"], &delivered["id"]),
+        (&json!("delivered"), &failed["id"])
+    );
+    assert_eq!(delivered["attempts"][3]["number"], 4);
+    // So can one that was delivered; the receiver knows it by its id.
+    app.post(&path, &json!({})).await;
+    let requests = receiver.wait_for(5).await;
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.header("webhook-id") == failed["event_id"])
+    );
+}
+
+#[tokio::test]
+async fn one_that_waits_for_its_next_try_is_tried_at_once_when_it_is_sent_again() {
+    let app = App::builder().webhooks("1h").spawn().await;
+    let receiver = Receiver::start(|_| Reply::status(503)).await;
+    let endpoint = app.create_endpoint(&receiver).await;
+    app.create_order().await;
+    let is_put_off = |deliveries: &Vec<Value>| deliveries.first().is_some_and(|it| it["attempts"][0].is_object());
+    let waiting = eventually(async || app.deliveries(&endpoint).await, is_put_off)
+        .await
+        .remove(0);
+    receiver.answer_with(|_| Reply::ok());
+    let path = endpoint.path(&format!("/deliveries/{}/resend", waiting["id"].as_str().unwrap()));
+    assert_eq!(app.post(&path, &json!({})).await.status, 202);
+    assert_eq!(app.wait_for_deliveries(&endpoint, 1).await[0]["state"], "delivered");
+}
+
+/// Seconds from the first attempt to the next, when the first is answered so.
+async fn pause_after(status: u16, lines: &'static str) -> f64 {
+    let app = App::builder().webhooks("10ms,10ms").spawn().await;
+    let receiver = Receiver::start(move |request| match request.number {
+        0 => Reply::Answer(status, lines, String::new()),
+        _ => Reply::ok(),
+    })
+    .await;
+    app.create_endpoint(&receiver).await;
+    app.create_order().await;
+    let requests = receiver.wait_for(2).await;
+    (requests[1].at - requests[0].at).as_secs_f64()
+}
+
+#[tokio::test]
+async fn a_receiver_that_asks_for_a_pause_has_it() {
+    let (throttled, away, other) = tokio::join!(
+        pause_after(429, "Retry-After: 2\r\n"),
+        pause_after(503, "retry-after: 2\r\n"),
+        pause_after(500, "Retry-After: 600\r\n"),
+    );
+    for pause in [throttled, away] {
+        assert!((2.0..6.0).contains(&pause), "{pause} s");
+    }
+    assert!(other < 5.0, "only 429 and 503 may ask: {other} s");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_is_disabled_at_once_and_its_merchant_told() {
+    let app = App::spawn_with_webhooks().await;
+    let (gone, other) = (
+        Receiver::start(|_| Reply::status(410)).await,
+        Receiver::start_willing().await,
+    );
+    let endpoint = app.create_endpoint(&gone).await;
+    app.create_endpoint(&other).await;
+    let order = app.create_order().await;
+    let disabled = eventually(async || app.endpoint(&endpoint).await, |it| it["enabled"] == false).await;
+    assert_eq!(disabled["disabled_reason"], "gone");
+    let told = other.wait_for(2).await;
+    let event = told
+        .iter()
+        .find(|request| request.kind() == "webhook_endpoint.disabled")
+        .unwrap()
+        .json();
+    assert_eq!(
+        (&event["reason"], &event["source"], &event["order_id"]),
+        (&json!("gone"), &json!("service"), &Value::Null)
+    );
+    assert_eq!(
+        (&event["data"]["endpoint_id"], &event["data"]["url"]),
+        (&json!(endpoint.id), &json!(gone.url))
+    );
+    let count = async || app.metric("payquery_webhook_endpoints_disabled", "").await;
+    eventually(count, |count| *count == 1.0).await;
+    // What goes on with orders, and who reads their logs and statuses, is not in its way.
+    app.report(&order, "succeeded").await;
+    assert_eq!(other.wait_for(3).await.len(), 3);
+    assert_eq!((gone.received().len(), app.events(&order).await.len()), (1, 2));
+    assert_eq!(app.deliveries(&endpoint).await[0]["state"], "failed");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_takes_nothing_for_too_long_is_disabled_and_what_waits_given_up() {
+    let app = App::builder()
+        .webhooks("200ms,200ms,200ms,200ms,200ms,200ms,200ms,200ms,200ms,1h")
+        .flag("--webhook-disable-after", "900ms")
+        .spawn()
+        .await;
+    let (dead, other) = (
+        Receiver::start(|_| Reply::HangUp).await,
+        Receiver::start_willing().await,
+    );
+    let endpoint = app.create_endpoint(&dead).await;
+    app.create_endpoint(&other).await;
+    let start = Instant::now();
+    app.order_at("succeeded").await;
+    let disabled = eventually(async || app.endpoint(&endpoint).await, |it| it["enabled"] == false).await;
+    assert!(start.elapsed() >= Duration::from_millis(900));
+    assert_eq!(disabled["disabled_reason"], "failing");
+    assert!(disabled["failing_since"].is_string());
+    let deliveries = app.wait_for_deliveries(&endpoint, 2).await;
+    assert!(
+        deliveries.iter().all(|delivery| delivery["state"] == "failed"),
+        "{deliveries:?}"
+    );
+    let told = other.wait_for(3).await;
+    assert_eq!(told[2].json()["data"]["failing_since"], disabled["failing_since"]);
+    assert_eq!(told[2].json()["reason"], "failing");
+}
+
+#[tokio::test]
+async fn a_success_makes_failures_forgotten() {
+    let app = App::builder()
+        .webhooks("50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms")
+        .flag("--webhook-disable-after", "1500ms")
+        .spawn()
+        .await;
+    // Three of four attempts fail, for longer than the patience lasts.
+    let receiver = Receiver::start(|request| Reply::status(if request.number % 4 == 3 { 200 } else { 500 })).await;
+    let endpoint = app.create_endpoint(&receiver).await;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        let sent = app.try_endpoint(&endpoint).await;
+        assert_eq!(sent["state"], "delivered", "{sent}");
+    }
+    assert_eq!(app.endpoint(&endpoint).await["enabled"], true);
+}
