@@ -61,6 +61,7 @@ fn the_help_of_serve_names_every_setting_with_its_environment_variable_and_defau
         assert!(entry.contains(&format!("[env: {variable}")), "{entry}");
         let has_default = entry.contains("[default: ");
         let may_lack_one = [
+            "webhook-allow",
             "database-url",
             "listen-url",
             "trusted-proxies",
