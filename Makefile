@@ -18,7 +18,7 @@ replicas: ## run three replicas behind nginx over one private Postgres; Ctrl-C s
 check-replicas: ## check that replicas behind nginx are as one, and that a rolling restart fails no request
 	@examples/replicas/check.sh
 
-test: ## run all tests, against a real Postgres of their own
+test: ## run all tests, against a real Postgres and a real RabbitMQ of their own
 	@scripts/test.sh
 
 test-clients: ## run real clients from npm and a browser against it
@@ -51,7 +51,8 @@ walkthrough: ## order, polls, long-poll and log with the real program
 schemathesis: ## test the service against its own OpenAPI document
 	@scripts/schemathesis.sh
 
-clean: ## remove what was built, and the tests' Postgres; the data of `make run` stays
+clean: ## remove what was built, and the tests' Postgres and RabbitMQ; the data of `make run` stays
 	@scripts/stop-test-postgres.sh
-	@rm -rf "$${TMPDIR:-/tmp}/payquery-tests-$$(id -u)"
+	@scripts/stop-test-rabbitmq.sh
+	@rm -rf "$${TMPDIR:-/tmp}/payquery-tests-$$(id -u)" "$${TMPDIR:-/tmp}/payquery-tests-rabbitmq-$$(id -u)"
 	@cargo clean

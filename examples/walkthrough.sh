@@ -3,7 +3,9 @@
 #
 # Run it with `make walkthrough`, or with a payquery of your own: PAYQUERY_BIN=/path/to/payquery examples/walkthrough.sh
 # It needs bash, curl, jq, python3 and an installed PostgreSQL, prints each step, and fails if anything is not as it should be.
+# With SCRATCH_AMQP_URL (a RabbitMQ to play with) and WALK_PYTHON (a Python that has pika) it shows messages, too.
 set -euo pipefail
+examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 payquery=${PAYQUERY_BIN:-payquery}
 place=$(mktemp -d /tmp/payquery-walkthrough.XXXXXX)
@@ -11,6 +13,7 @@ chmod 755 "$place" # run as root, the server has an account of its own, which mu
 service=""
 held=""
 receiver=""
+consumer=""
 
 main() {
   start_service
@@ -21,6 +24,8 @@ main() {
   show_rejection
   read_log
   read_webhooks
+  read_feed
+  follow_by_rabbitmq
   echo
   echo "walkthrough: all as it should be"
 }
@@ -34,9 +39,16 @@ start_service() {
   done
   export PAYQUERY_DATA_DIR=$place/data PAYQUERY_ADDR=127.0.0.1:0
   export PAYQUERY_WEBHOOK_ALLOW=127.0.0.0/8 # the receiver is at home, too
+  if [[ -n ${SCRATCH_AMQP_URL:-} ]]; then
+    export PAYQUERY_AMQP_URL=$SCRATCH_AMQP_URL
+    # The warehouse's system: it has a queue from before the first order.
+    AMQP_URL=$SCRATCH_AMQP_URL "$WALK_PYTHON" "$examples/rabbitmq/consume.py" >"$place/consumed" &
+    consumer=$!
+  fi
   "$payquery" serve >"$place/out" 2>"$place/log" &
   service=$!
   wait_for "payquery listens" listening
+  if [[ -n $consumer ]]; then wait_for "the warehouse listens" warehouse_listens; fi
   url=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$place/log")
   key=$("$payquery" key create --merchant walkthrough --json | jq -r .api_key)
   echo "it listens on $url; its first merchant has a key"
@@ -45,7 +57,7 @@ start_service() {
 want_webhooks() {
   step "The warehouse wants to be told: a receiver of webhooks, and an endpoint for it"
   WEBHOOK_SECRET_FILE=$place/webhook.secret \
-    "${PYTHON:-python3}" "$(dirname "${BASH_SOURCE[0]}")/webhooks/receive.py" >"$place/webhooks" &
+    "${WALK_PYTHON:-python3}" "$examples/webhooks/receive.py" >"$place/webhooks" &
   receiver=$!
   wait_for "the receiver listens" receiver_listens
   local at verifier
@@ -133,6 +145,38 @@ order.rejected $id 2" "$(tail -n +2 "$place/webhooks")"
   tail -n +2 "$place/webhooks"
 }
 
+read_feed() {
+  step "The merchant's other systems read it from the event feed, and go on from its cursor"
+  ask "$key" "/v1/events?types=order.succeeded"
+  expect_status 200
+  check "the order in the feed" "$id" "$(jq -r '.data[].order_id' "$place/body")"
+  local cursor
+  cursor=$(jq -r .next_cursor "$place/body")
+  ask "$key" "/v1/events?after=$cursor"
+  expect '.data | length' 0
+  step "The same in a shell, one event a line"
+  PAYQUERY_URL=$url PAYQUERY_API_KEY=$key "$payquery" events 2>"$place/cursor" | tee "$place/lines"
+  check "the events" 3 "$(wc -l <"$place/lines" | tr -d ' ')"
+  grep '^cursor: ' "$place/cursor"
+}
+
+follow_by_rabbitmq() {
+  if [[ -z $consumer ]]; then return; fi
+  step "The warehouse has heard of the change by RabbitMQ, of the rejected report too"
+  wait_for "three events have arrived" three_events_have_arrived
+  check "what arrived" "order.created $id walk-1 1
+order.succeeded $id walk-1 2
+order.rejected $id walk-1 2" "$(grep '^order' "$place/consumed")"
+  grep '^order' "$place/consumed"
+  step "A refund is reported by RabbitMQ: the same report, by message"
+  AMQP_URL=$SCRATCH_AMQP_URL PAYQUERY_API_KEY=$key "$WALK_PYTHON" "$examples/rabbitmq/report.py" \
+    "{\"order_id\":\"$id\",\"status\":\"refunded\"}" | tee "$place/answer"
+  check "the answer" 200 "$(cut -d ' ' -f 1 "$place/answer")"
+  ask "$secret" "/v1/orders/$id/status"
+  expect .status refunded
+  expect .version 3
+}
+
 # ask CREDENTIAL PATH CURL-ARGUMENTS... keeps the answer: head, body, status.
 ask() {
   : >"$place/body"
@@ -152,6 +196,8 @@ check() { [[ $3 == "$2" ]] || fail "$1 is $3 and should be $2"; }
 listening() { grep -q 'listening on' "$place/log"; }
 receiver_listens() { [[ -s $place/webhooks ]]; }
 webhooks_are_there() { [[ $(wc -l <"$place/webhooks") -ge 4 ]]; }
+warehouse_listens() { grep -q '^waiting$' "$place/consumed"; }
+three_events_have_arrived() { [[ $(grep -c '^order' "$place/consumed") -ge 3 ]]; }
 is_held() { curl -sS "$url/metrics" | grep '^payquery_held_requests 1$' >/dev/null; }
 
 # wait_for WHAT COMMAND: asks every tenth of a second, for half a minute.
@@ -177,6 +223,7 @@ finish() {
   trap - EXIT INT TERM
   if [[ -n $held ]]; then kill "$held" 2>/dev/null || true; fi
   if [[ -n $receiver ]]; then kill "$receiver" 2>/dev/null || true; fi
+  if [[ -n $consumer ]]; then kill "$consumer" 2>/dev/null || true; fi
   if [[ -n $service ]]; then
     kill -TERM "$service" 2>/dev/null || true # stops its Postgres, too
     wait "$service" || true

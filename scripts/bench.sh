@@ -14,7 +14,7 @@ scripts/require.sh cargo cc postgres taskset setpriv
 if [[ ${1:-} == instructions ]]; then
   scripts/require.sh valgrind
 else
-  scripts/require.sh nginx wrk
+  scripts/require.sh nginx wrk rabbitmq
   scripts/require.sh nchan || echo "nchan cannot be installed: the rows beside it are left out" >&2
 fi
 unset DATABASE_URL

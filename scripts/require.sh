@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Gets what is named and missing: scripts/require.sh {cargo|cc|postgres|venv|any program}...
+# Gets what is named and missing: scripts/require.sh {cargo|cc|postgres|rabbitmq|venv|any program}...
 # It installs on Debian and Ubuntu (as root or with sudo) and on macOS with Homebrew. Elsewhere it says what is missing,
 # and Rust is left to its owner everywhere.
 set -euo pipefail
@@ -31,6 +31,7 @@ is_there() {
   case $1 in
     cc) if [[ $(uname) == Darwin ]]; then xcode-select -p; else command -v cc; fi ;;
     postgres) scripts/postgres-bindir.sh ;;
+    rabbitmq) scripts/rabbitmq-program.sh ;;
     nginx) PATH=$PATH:/usr/sbin command -v nginx ;; # where Debian has it, which is on root's PATH only
     nchan) [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so || -e /usr/lib64/nginx/modules/ngx_nchan_module.so ]] ;;
     venv) python3 -c 'import ensurepip, venv' ;;
@@ -57,6 +58,7 @@ install_with_apt() {
     case $need in
       cc) packages+=(gcc libc6-dev) ;; # ring compiles C, and rustc links with it
       postgres) packages+=(postgresql) ;;
+      rabbitmq) packages+=(rabbitmq-server) ;;
       venv) packages+=(python3-venv) ;;
       node) packages+=(nodejs) ;;
       nchan) packages+=(libnginx-mod-nchan) ;; # a module of nginx
@@ -65,8 +67,19 @@ install_with_apt() {
     esac
   done
   as_root apt-get -q -o Acquire::Retries=3 update
+  keep_services_from_starting
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 \
     install --yes --no-install-recommends "${packages[@]}"
+}
+
+# Debian's packages start what they bring as a service of the machine. The tests run servers of their own; a machine that
+# was given no policy has one for as long as something is installed.
+keep_services_from_starting() {
+  if [[ ! -e /usr/sbin/policy-rc.d ]]; then
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+    as_root chmod 755 /usr/sbin/policy-rc.d
+  fi
 }
 
 install_with_brew() {

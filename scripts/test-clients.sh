@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Real clients from npm, and a real browser, against a real payquery: a port and a private Postgres of its own. Arguments are test
+# Real clients from npm, and a real browser, against a real payquery: a port, a private Postgres and a RabbitMQ of its own. Arguments are test
 # files (tests/clients/*.test.js when there are none).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-scripts/require.sh cargo cc postgres curl jq python3 node npm chromium
+scripts/require.sh cargo cc postgres rabbitmq curl jq python3 node npm chromium
+if [[ -z ${SCRATCH_AMQP_URL:-} ]]; then
+  exec scripts/scratch-rabbitmq.sh scripts/test-clients.sh "$@"
+fi
 cargo build --locked --bin payquery
 target=$(scripts/target-dir.sh)
 payquery=$target/debug/payquery
@@ -20,8 +23,8 @@ PAYQUERY_ADDR=127.0.0.1:$(free_port)
 # Another origin than payquery's, by its host, too.
 PAGES_URL=http://localhost:$(free_port)
 export PAYQUERY_DATA_DIR PAYQUERY_ADDR PAGES_URL PAYQUERY_SOCKJS_CLIENT=$PAGES_URL/sockjs.js
-export PAYQUERY_MERCHANT_RATE=0 PAYQUERY_POLL_RATE=0 PAYQUERY_AUTH_FAILURE_RATE=0
 export PAYQUERY_WEBHOOK_ALLOW=127.0.0.0/8 # the tests' own receivers
+export PAYQUERY_AMQP_URL=$SCRATCH_AMQP_URL PAYQUERY_MERCHANT_RATE=0 PAYQUERY_POLL_RATE=0 PAYQUERY_AUTH_FAILURE_RATE=0
 
 finish() {
   local code=$?

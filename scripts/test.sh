@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Gets what the tests need and runs all of them; arguments go to the test runner. The tests share one private Postgres,
-# which is stopped at the end.
+# Gets what the tests need and runs all of them; arguments go to the test runner. The tests share one private Postgres and one
+# RabbitMQ, which are stopped at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-scripts/require.sh cargo cc postgres curl # tests paste what the README and `payquery` say to paste
+scripts/require.sh cargo cc postgres rabbitmq curl # tests paste what the README and `payquery` say to paste
 
 finish() {
   local code=$?
   scripts/stop-test-postgres.sh || true
+  scripts/stop-test-rabbitmq.sh || true
   exit "$code"
 }
 trap finish EXIT

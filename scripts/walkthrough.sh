@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Builds payquery and walks through its main job with it: examples/walkthrough.sh.
+# Builds payquery and walks through its main job with it: examples/walkthrough.sh. With a RabbitMQ of its own, pika, and the
+# published library that verifies webhooks.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-version=1.1.0 # of the published library that verifies the webhooks
-
-scripts/require.sh cargo cc postgres curl jq python3 venv
+packages=(pika==1.3.2 standardwebhooks==1.1.0)
+scripts/require.sh cargo cc postgres rabbitmq curl jq python3 venv
 cargo build --locked --bin payquery
-venv=$(scripts/target-dir.sh)/tools/standardwebhooks-$version
+target=$(scripts/target-dir.sh)
+venv=$target/tools/walkthrough-1
 if [[ ! -e $venv/installed ]]; then
-  echo "installing standardwebhooks $version"
+  echo "installing ${packages[*]}"
   python3 -m venv --clear "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check "standardwebhooks==$version"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "${packages[@]}"
   touch "$venv/installed"
 fi
-PYTHON="$venv/bin/python3" PAYQUERY_BIN="$(scripts/target-dir.sh)/debug/payquery" exec examples/walkthrough.sh "$@"
+export PAYQUERY_BIN=$target/debug/payquery WALK_PYTHON=$venv/bin/python
+exec scripts/scratch-rabbitmq.sh examples/walkthrough.sh "$@"

@@ -1,6 +1,7 @@
 //! The commands that a person types. One file for each; what `serve` does stands in [`startup`](crate::startup).
 
 mod client;
+mod events;
 mod healthcheck;
 mod key;
 mod order;
@@ -41,6 +42,8 @@ pub enum Command {
     Order(order::OrderCommand),
     /// Follow an order with held requests and print each change
     Watch(watch::WatchArgs),
+    /// Read the event feed: all that happens to the merchant's orders, in order
+    Events(events::EventsArgs),
     /// Ask a running service whether it is ready; for container health checks
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Run a command with DATABASE_URL set to the private PostgreSQL, such as: payquery with-postgres -- psql
@@ -73,6 +76,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Key(command) => command.run().await,
         Command::Order(command) => command.run().await,
         Command::Watch(args) => args.run().await,
+        Command::Events(args) => args.run().await,
         Command::Healthcheck(args) => args.run().await,
         Command::WithPostgres(args) => args.run().await,
     }
@@ -90,10 +94,19 @@ async fn migrate(args: DatabaseArgs) -> anyhow::Result<()> {
 
 /// Prints a line; ends quietly when nobody reads any more (`payquery … | head`).
 fn print_line(line: &str) -> anyhow::Result<()> {
+    if write_line(line)? {
+        Ok(())
+    } else {
+        std::process::exit(0)
+    }
+}
+
+/// Prints a line; false when nobody reads any more.
+fn write_line(line: &str) -> anyhow::Result<bool> {
     let mut out = std::io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        outcome => Ok(outcome?),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        outcome => Ok(outcome.map(|()| true)?),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The configuration: every setting is a flag and an environment variable, checked once, before anything starts.
 
+mod rabbitmq;
 mod webhooks;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use crate::http::{CorsOrigins, Rate};
 use crate::telemetry::LogFormat;
 use crate::{db, http, push, service};
 
+pub use rabbitmq::RabbitmqArgs;
 pub use webhooks::WebhookArgs;
 
 /// Where the data is.
@@ -73,6 +75,9 @@ pub struct ServeArgs {
 
     #[command(flatten)]
     pub webhooks: WebhookArgs,
+
+    #[command(flatten)]
+    pub rabbitmq: RabbitmqArgs,
 
     /// Make a merchant "demo" with an API key, and print the key and curl lines that use it [default: false]
     #[arg(long, env = "PAYQUERY_DEMO", value_parser = clap::builder::BoolishValueParser::new())]

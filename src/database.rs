@@ -8,10 +8,10 @@ use crate::config::DatabaseArgs;
 use crate::db::{self, Pool};
 use crate::private_postgres::{self, PrivatePostgres};
 
-/// One for the feed, one for expiry, one for the rest.
-const CHORE_CONNECTIONS: u32 = 3;
 /// One that reads the log, one that claims and marks, one that counts and cleans.
 const DELIVERY_CONNECTIONS: u32 = 3;
+/// One for the feed, one for expiry, one for what goes out by RabbitMQ, one for the rest.
+const CHORE_CONNECTIONS: u32 = 4;
 
 /// A database that is open, and the private server behind it if there is one.
 #[derive(Debug)]

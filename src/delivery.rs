@@ -2,6 +2,7 @@
 //! moves when what it read is dealt with for good: whoever is killed in the middle leaves the place where it was, and the
 //! next one, on whatever replica, begins there. So each event goes out at least once, and those of one order in their order.
 
+pub mod rabbitmq;
 mod turn;
 pub mod webhooks;
 

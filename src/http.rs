@@ -11,8 +11,10 @@ mod body;
 mod client_address;
 mod conditional;
 mod cors;
+mod desk;
 mod error;
 mod events;
+mod feed;
 mod fields;
 #[cfg(test)]
 mod fuzz;
@@ -44,11 +46,13 @@ use metrics::{Gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::service::Service;
+use feed::FeedMetrics;
 use limits::Limiter;
 use pace::Pace;
 use poll_metrics::PollMetrics;
 use scope::RouteMetrics;
 
+pub use desk::MessageDesk;
 pub use lane::{HEAD_LIMIT, IDLE_LIMIT, Lane, Replay};
 pub use limits::Rate;
 pub use openapi::document as openapi_document;
@@ -89,6 +93,7 @@ pub struct Door {
     key_lookup_limiter: Limiter,
     pace: Pace,
     polls: PollMetrics,
+    feed: FeedMetrics,
     routes: RouteMetrics,
     sizes: Sizes,
     prometheus: PrometheusHandle,
@@ -114,6 +119,7 @@ impl Door {
             pace: Pace::new(settings.processors),
             settings,
             polls: PollMetrics::new(),
+            feed: FeedMetrics::new(),
             routes: RouteMetrics::new(),
             sizes: Sizes {
                 hot_orders: gauge!("payquery_hub_orders"),

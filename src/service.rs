@@ -5,6 +5,7 @@
 
 pub mod authenticate;
 pub mod create;
+pub mod events;
 pub mod expire;
 pub mod follow;
 pub mod housekeeping;
@@ -49,6 +50,7 @@ pub struct Service {
     /// Connections that no request can take.
     chores: Pool,
     lists: Semaphore,
+    log_reads: Semaphore,
     row_waits: Semaphore,
     reports: Arc<Queue<ReportJob>>,
     creations: Arc<Queue<CreationJob>>,
@@ -65,7 +67,7 @@ pub struct Service {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub max_hot: usize,
-    /// Lists that may be read at once.
+    /// Lists that may be read at once, and besides them as many pages of the log.
     pub lists: usize,
     /// Connections that may wait at once for rows that somebody has locked.
     pub row_waits: usize,
@@ -101,6 +103,7 @@ impl Service {
             pool,
             chores,
             lists: Semaphore::new(settings.lists),
+            log_reads: Semaphore::new(settings.lists),
             row_waits: Semaphore::new(settings.row_waits),
             reports: Queue::new(histogram!("payquery_batch_size", "of" => "reports")),
             creations: Queue::new(histogram!("payquery_batch_size", "of" => "creations")),

@@ -2,6 +2,7 @@
 
 mod demo;
 mod file_limit;
+mod rabbitmq;
 mod socket;
 mod webhooks;
 
@@ -22,11 +23,13 @@ use tokio_util::task::TaskTracker;
 use crate::config::ServeArgs;
 use crate::database::Database;
 use crate::feed;
-use crate::http::{Door, HEAD_LIMIT, IDLE_LIMIT, Lane, Replay, RequestScope, routes};
+use crate::http::{Door, HEAD_LIMIT, IDLE_LIMIT, Lane, MessageDesk, Replay, RequestScope, routes};
+use crate::intake::desk::Desk;
 use crate::push::{Gate, Streams};
 use crate::service::{Service, housekeeping};
 use crate::telemetry::Metrics;
 use file_limit::FileBudget;
+use rabbitmq::Rabbitmq;
 use webhooks::Webhooks;
 
 /// How long answers that are being written get once all held requests were let go.
@@ -59,7 +62,7 @@ impl Application {
             .await
             .context("cannot read the issuing key; run `payquery migrate`")?;
         let metrics = Metrics::new();
-        let (service, mut feed, door, streams, webhooks) = metrics.record(|| {
+        let (service, mut feed, door, streams, ways_out) = metrics.record(|| {
             let service = Arc::new(Service::new(
                 pool.clone(),
                 chore_pool.clone(),
@@ -70,14 +73,19 @@ impl Application {
             let feed = service.feed();
             let gate = Arc::clone(&door) as Arc<dyn Gate>;
             let streams = Streams::new(gate, &service, args.stream_settings());
-            let webhooks = Webhooks::new(&args.webhooks, database, &service);
-            (service, feed, door, Arc::new(streams), webhooks)
+            let desk: Arc<dyn Desk> = Arc::new(MessageDesk::new(Arc::clone(&door)));
+            let ways_out = (
+                Rabbitmq::new(&args.rabbitmq, database, &service, desk),
+                Webhooks::new(&args.webhooks, database, &service),
+            );
+            (service, feed, door, Arc::new(streams), ways_out)
         });
-        let webhooks = webhooks?;
+        let (rabbitmq, webhooks) = (ways_out.0?, ways_out.1?);
         // From before the door opens, so that whoever follows from the first moment on misses nothing.
         if let Err(error) = feed.step().await {
             tracing::warn!(%error, "the feed cannot read yet");
         }
+        rabbitmq.take_place().await;
         let stop_chores = CancellationToken::new();
         let chores = housekeeping::start(&service, &stop_chores);
         chores.reopen();
@@ -95,6 +103,7 @@ impl Application {
         };
         chores.spawn(feed::listen(Arc::clone(doorbell), line, stop_chores.clone()));
         chores.spawn(keep_door(Arc::clone(&door), metrics, stop_chores.clone()));
+        rabbitmq.start(&chores, &stop_chores);
         webhooks.start(&chores, &stop_chores);
         chores.close();
         let address = listener.local_addr()?;

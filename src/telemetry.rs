@@ -22,8 +22,9 @@ pub enum LogFormat {
 pub struct LogFilterError(String);
 
 /// What is left out, unless the filter names it: the database server's notices ("relation exists, skipping"), and what actix-http
-/// calls an error of its own: each request or frame that cannot be read. Any stranger can send those, as many as it likes.
-const NO_NEWS: &str = "sqlx::postgres::notice=warn,actix_http::h1=off,actix_http::ws=off";
+/// calls an error of its own: each request or frame that cannot be read. Any stranger can send those, as many as it likes. And
+/// what the client of RabbitMQ says at each try, and of each message that nobody wants: an outage has two lines of ours.
+const NO_NEWS: &str = "sqlx::postgres::notice=warn,actix_http::h1=off,actix_http::ws=off,lapin=off";
 
 /// Sends log lines to standard error, from here on and for the whole process.
 pub fn start_logs(filter: &str, format: LogFormat) -> Result<(), LogFilterError> {
@@ -96,7 +97,7 @@ fn describe() {
     describe_histogram!(
         "payquery_http_seconds",
         Unit::Seconds,
-        "Time to answer, by route; requests for a status are not in it"
+        "Time to answer, by route; requests for a status and for the event feed are not in it"
     );
     describe_histogram!(
         "payquery_pay_to_seen_seconds",
@@ -125,6 +126,14 @@ fn describe() {
         "payquery_stream_documents_total",
         "Documents sent over streams, by transport"
     );
+    describe_counter!(
+        "payquery_event_feed_requests_total",
+        "Requests for the merchants' event feed, by how they ended"
+    );
+    describe_counter!(
+        "payquery_event_feed_events_total",
+        "Events told by the merchants' event feed, by format"
+    );
     describe_gauge!("payquery_limiter_keys", "Rate limiter keys in memory, by policy");
     describe_gauge!(
         "payquery_feed_lag_seconds",
@@ -143,6 +152,7 @@ fn describe() {
         "payquery_rate_limited_total",
         "Requests refused by a rate limit, by policy"
     );
+    describe_delivery();
     describe_counter!(
         "payquery_orders_expired_total",
         "Orders closed because their time was up"
@@ -153,26 +163,46 @@ fn describe() {
 /// What goes out to the merchants' endpoints.
 fn describe_webhooks() {
     describe_gauge!(
-        "payquery_delivery_lag_seconds",
-        Unit::Seconds,
-        "Age of the oldest event that is not dealt with yet, by channel"
-    );
-    describe_gauge!(
-        "payquery_delivery_backlog",
-        "Events that are not delivered yet, by channel"
-    );
-    describe_gauge!(
         "payquery_delivery_oldest_seconds",
         Unit::Seconds,
         "Age of the oldest delivery that is neither done nor given up, by channel"
-    );
-    describe_counter!(
-        "payquery_delivery_failures_total",
-        "Tries to deliver that failed, by channel"
     );
     describe_counter!("payquery_webhook_attempts_total", "Attempts at webhooks, by outcome");
     describe_gauge!(
         "payquery_webhook_endpoints_disabled",
         "Endpoints that the service disabled, and nobody enabled since"
+    );
+}
+
+/// What goes out to the merchants' other systems, and comes in from them.
+fn describe_delivery() {
+    describe_gauge!(
+        "payquery_delivery_lag_seconds",
+        Unit::Seconds,
+        "Age of the oldest event that is not delivered yet, by channel"
+    );
+    describe_gauge!(
+        "payquery_delivery_backlog",
+        "Events that are not delivered yet, by channel"
+    );
+    describe_counter!(
+        "payquery_delivery_failures_total",
+        "Tries to deliver that failed, by channel"
+    );
+    describe_counter!(
+        "payquery_rabbitmq_events_total",
+        "Events sent to RabbitMQ: confirmed, of those returned because no queue is bound, or nacked"
+    );
+    describe_gauge!(
+        "payquery_rabbitmq_connected",
+        "1 while there is a connection to RabbitMQ, by what it is for"
+    );
+    describe_counter!(
+        "payquery_rabbitmq_updates_total",
+        "Messages with status reports: applied, dead-lettered, or tried again"
+    );
+    describe_counter!(
+        "payquery_rabbitmq_intake_failures_total",
+        "Times that taking messages from RabbitMQ failed and was begun anew"
     );
 }

@@ -250,7 +250,7 @@ fn print_event(event: &Value, output: OutputArgs) -> anyhow::Result<()> {
     ))
 }
 
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::String(text) => text.clone(),

@@ -8,6 +8,7 @@ use super::order_events::{EventRow, LoggedEvent};
 use super::{Connection, DbError};
 use crate::domain::log_cursor::{Horizon, LogCursor, LogPosition};
 use crate::domain::order::MerchantId;
+use crate::domain::time::Timestamp;
 
 /// What is read of the log.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +29,31 @@ pub struct LogPage {
     pub cursor: LogCursor,
     /// There may be more at once.
     pub has_more: bool,
+    /// Where each event stands.
+    positions: Vec<LogPosition>,
+    /// Where the page begins, and what was over when it was read.
+    before: LogCursor,
+    now: Horizon,
+}
+
+impl LogPage {
+    /// The cursor after the event with that index: from there on the rest of the page comes, and what follows it.
+    pub fn cursor_after(&self, index: usize) -> LogCursor {
+        let last = self.positions[index];
+        match self.before.within() {
+            Some(within) if within.transaction == last.transaction => self.before.moved_within(last),
+            _ => self.before.past_within().cut_at(last, &self.now),
+        }
+    }
+
+    /// Adds what was found; says where that ends, if there may be more.
+    fn take(&mut self, found: Found) -> Option<LogPosition> {
+        for (position, event) in found.events {
+            self.positions.push(position);
+            self.events.push(event);
+        }
+        found.cut
+    }
 }
 
 /// Why a page could not be read.
@@ -53,6 +79,38 @@ const MAX_PASSED_OVER: i64 = 5_000;
 /// The cursor after everything that is committed now.
 pub async fn end(executor: impl PgExecutor<'_>) -> Result<LogCursor, DbError> {
     horizon(executor).await.map(LogCursor::at)
+}
+
+/// What lies after a cursor.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// Up to the number that was asked for.
+    pub count: u32,
+    pub oldest: Option<Timestamp>,
+}
+
+/// How many events lie after `cursor`, counted up to `most`, and when the oldest of them happened.
+pub async fn count_after(executor: impl PgExecutor<'_>, cursor: &LogCursor, most: u32) -> Result<Waiting, DbError> {
+    // (Transactions are numbered from 3 on.)
+    let (transaction, seq) = cursor.within().map_or((0, 0), |at| (at.transaction, at.seq));
+    let waiting = sqlx::query!(
+        r#"select count(*) as "count!", min(at) as oldest
+           from (select at from order_events
+                 where xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+                   and not pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
+                   and not (xid = $2::text::xid8 and seq <= $3)
+                 order by xid limit $4) as waiting"#,
+        cursor.horizon().to_text(),
+        transaction.to_string(),
+        seq,
+        i64::from(most),
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(Waiting {
+        count: u32::try_from(waiting.count).unwrap_or(most),
+        oldest: waiting.oldest.map(Into::into),
+    })
 }
 
 async fn horizon(executor: impl PgExecutor<'_>) -> Result<Horizon, DbError> {
@@ -120,41 +178,41 @@ pub async fn read(
     if cursor.horizon().is_ahead_of(&now) {
         return Err(LogError::CursorAhead);
     }
-    let (mut events, mut cursor) = (Vec::new(), cursor.clone());
+    let mut page = LogPage {
+        events: Vec::new(),
+        cursor: cursor.clone(),
+        has_more: false,
+        positions: Vec::new(),
+        before: cursor.clone(),
+        now,
+    };
     if let Some(within) = cursor.within() {
         let (since, until) = Horizon::around(within.transaction);
         let rest = select(&mut *connection, (&since, &until), within.seq, selection).await?;
-        if let Some(last) = rest.cut {
-            return Ok(LogPage {
-                events: rest.events,
-                cursor: cursor.moved_within(last),
-                has_more: true,
-            });
+        if let Some(last) = page.take(rest) {
+            page.cursor = cursor.moved_within(last);
+            page.has_more = true;
+            return Ok(page);
         }
-        events = rest.events;
-        cursor = cursor.past_within();
     }
+    let read = cursor.past_within();
     let room = Selection {
         // (A page that is not cut has room.)
         limit: selection
             .limit
-            .saturating_sub(u16::try_from(events.len()).unwrap_or(u16::MAX)),
+            .saturating_sub(u16::try_from(page.events.len()).unwrap_or(u16::MAX)),
         ..selection
     };
-    let found = select(connection, (cursor.horizon(), &now), 0, room).await?;
-    events.extend(found.events);
-    Ok(LogPage {
-        events,
-        cursor: found
-            .cut
-            .map_or_else(|| LogCursor::at(now.clone()), |last| cursor.cut_at(last, &now)),
-        has_more: found.cut.is_some(),
-    })
+    let found = select(connection, (read.horizon(), &page.now), 0, room).await?;
+    let cut = page.take(found);
+    page.has_more = cut.is_some();
+    page.cursor = cut.map_or_else(|| LogCursor::at(page.now.clone()), |last| read.cut_at(last, &page.now));
+    Ok(page)
 }
 
 /// What lies between two horizons, as far as it was read.
 struct Found {
-    events: Vec<LoggedEvent>,
+    events: Vec<(LogPosition, LoggedEvent)>,
     /// Where it ends, if there may be more.
     cut: Option<LogPosition>,
 }
@@ -189,7 +247,9 @@ async fn select(
     let cut = rows.last().filter(|_| is_cut).map(PageRow::position).transpose()?;
     let wanted = rows.into_iter().filter(|row| row.is_wanted);
     Ok(Found {
-        events: wanted.map(PageRow::read).collect::<Result<_, _>>()?,
+        events: wanted
+            .map(|row| Ok((row.position()?, row.read()?)))
+            .collect::<Result<_, DbError>>()?,
         cut,
     })
 }

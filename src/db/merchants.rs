@@ -1,5 +1,7 @@
 //! Table `merchants`.
 
+use std::collections::HashMap;
+
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -20,4 +22,13 @@ pub async fn find_or_create(executor: impl PgExecutor<'_>, name: &MerchantName) 
     .fetch_one(executor)
     .await?;
     Ok(MerchantId(id))
+}
+
+/// The names of those merchants.
+pub async fn names(executor: impl PgExecutor<'_>, ids: &[MerchantId]) -> Result<HashMap<MerchantId, String>, DbError> {
+    let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!("select id, name from merchants where id = any($1)", &ids)
+        .fetch_all(executor)
+        .await?;
+    Ok(rows.into_iter().map(|row| (MerchantId(row.id), row.name)).collect())
 }

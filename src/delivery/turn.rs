@@ -40,6 +40,11 @@ impl Turn {
         &mut self.transaction
     }
 
+    /// Gives the place back as it was: it is there for good now, if it was not before.
+    pub async fn stay(self) -> Result<(), DbError> {
+        Ok(self.transaction.commit().await?)
+    }
+
     /// Everything before `cursor` is dealt with: moves the place there, for good.
     pub async fn finish(mut self, cursor: &LogCursor) -> Result<(), DbError> {
         event_readers::advance(&mut *self.transaction, self.reader, cursor).await?;

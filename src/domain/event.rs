@@ -69,6 +69,23 @@ pub fn kinds() -> impl Iterator<Item = EventKind> {
 pub const TEST_KIND: &str = "webhook_endpoint.test";
 
 impl EventKind {
+    pub const ALL: [Self; 9] = [
+        Self::Created,
+        Self::Changed(Status::Pending),
+        Self::Changed(Status::Processing),
+        Self::Changed(Status::Succeeded),
+        Self::Changed(Status::Failed),
+        Self::Changed(Status::Closed),
+        Self::Changed(Status::Refunded),
+        Self::PaidLate,
+        Self::Rejected,
+    ];
+
+    /// Reads what [`EventKind::as_str`] wrote.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The event's `type`, as the API, the feed and the messages show it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -46,7 +46,7 @@ impl FromRequest for Merchant {
     }
 }
 
-const MISSING_KEY: ApiError = ApiError::Unauthorized {
+pub(super) const MISSING_KEY: ApiError = ApiError::Unauthorized {
     reason: "send the API key: Authorization: Bearer pqk_…",
 };
 pub(super) const MISSING_CREDENTIALS: ApiError = ApiError::Unauthorized {
@@ -122,30 +122,33 @@ impl Door {
     }
 
     pub(super) async fn authenticate(&self, client: IpAddr, token: &str) -> Result<ActiveKey, ApiError> {
+        let looked_up = self.look_up_key(client, token).await?;
+        looked_up.map_err(|wrong| self.count_failure(client, wrong))
+    }
+
+    /// The key, or what is wrong with it, which is yet to be counted as a failed attempt. An error when that cannot be told now.
+    pub(super) async fn look_up_key(
+        &self,
+        client: IpAddr,
+        token: &str,
+    ) -> Result<Result<ActiveKey, ApiError>, ApiError> {
         let Ok(key) = ApiKey::parse(token) else {
-            let error = if token.starts_with(client_secret::PREFIX) {
-                NOT_A_KEY
-            } else {
-                WRONG_KEY
-            };
-            return Err(self.count_failure(client, error));
+            let is_secret = token.starts_with(client_secret::PREFIX);
+            return Ok(Err(if is_secret { NOT_A_KEY } else { WRONG_KEY }));
         };
         if let Some(active) = self.service.known_keys.find(&key) {
-            return Ok(active);
+            return Ok(Ok(active));
         }
         // A key that was never seen costs a look-up. Those have a limit of their own, or guessing keys would be a way to load
         // the database; a good key is looked up once and is no failure.
         self.key_lookup_limiter
             .check(client, Cost::Full)
             .map_err(ApiError::QuotaExceeded)?;
-        match self.service.find_key(&key).await? {
-            Some(active) => Ok(active),
-            None => Err(self.count_failure(client, WRONG_KEY)),
-        }
+        Ok(self.service.find_key(&key).await?.ok_or(WRONG_KEY))
     }
 
     /// Counts a failed attempt of the client's network: the error to answer with is `error`, or 429 when there were too many.
-    fn count_failure(&self, client: IpAddr, error: ApiError) -> ApiError {
+    pub(super) fn count_failure(&self, client: IpAddr, error: ApiError) -> ApiError {
         match self.auth_failure_limiter.check(client, Cost::Full) {
             Ok(_) => error,
             Err(refusal) => ApiError::QuotaExceeded(refusal),

@@ -54,6 +54,12 @@ pub enum ApiError {
         reason: String,
     },
     Contended,
+    /// The feed's cursor has seen what this database has not.
+    CursorAhead,
+    /// None of the media types that there are is taken.
+    NotAcceptable {
+        served: &'static str,
+    },
     QuotaExceeded(Box<Refusal>),
     /// A page's preflight asked for what pages may not do.
     PreflightRefused {
@@ -173,6 +179,16 @@ impl ApiError {
                 "The order has changed meanwhile",
             ),
             Self::Contended => (StatusCode::CONFLICT, "contended", "The order keeps changing"),
+            Self::CursorAhead => (
+                StatusCode::CONFLICT,
+                "cursor_ahead",
+                "The cursor is ahead of this database",
+            ),
+            Self::NotAcceptable { .. } => (
+                StatusCode::NOT_ACCEPTABLE,
+                "not_acceptable",
+                "None of the media types asked for is served",
+            ),
             Self::QuotaExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", "Too many requests"),
             Self::PreflightRefused { .. } => (
                 StatusCode::BAD_REQUEST,
@@ -239,6 +255,12 @@ impl ApiError {
                 "this Idempotency-Key was first sent with another request; use a new key for a new request".into()
             }
             Self::Contended => "other reports kept coming first; read the order and decide anew".into(),
+            Self::CursorAhead => {
+                "the cursor is of another database, or of a later state of this one; take a new one with after=now, \
+                 and compare the orders that you have with GET /v1/orders, or read all events again without after"
+                    .into()
+            }
+            Self::NotAcceptable { served } => format!("served here: {served}"),
             Self::QuotaExceeded(refusal) => {
                 format!(
                     "the quota \"{}\" is used up; try again in {} s",
@@ -278,6 +300,8 @@ impl ApiError {
             }
             Self::OutTradeNoTaken { .. } => Some("out_trade_no".into()),
             Self::KeyReused => Some("Idempotency-Key".into()),
+            Self::CursorAhead => Some("after".into()),
+            Self::NotAcceptable { .. } => Some("Accept".into()),
             _ => None,
         }
     }

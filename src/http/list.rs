@@ -153,7 +153,7 @@ fn parse_cursor<T, E: std::fmt::Display>(
         .transpose()
 }
 
-fn parse_limit(text: Option<&str>) -> Result<PageSize, ApiError> {
+pub(super) fn parse_limit(text: Option<&str>) -> Result<PageSize, ApiError> {
     text.map_or(Ok(PageSize::DEFAULT), |text| {
         PageSize::parse(text).map_err(|error| ApiError::invalid("limit", error))
     })

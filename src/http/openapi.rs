@@ -10,7 +10,9 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{Modify, OpenApi, ToResponse};
 
 use super::error::Problem;
-use super::{events, operations, orders, report, status, statuses, streams, webhook_deliveries, webhook_endpoints};
+use super::{
+    events, feed, operations, orders, report, status, statuses, streams, webhook_deliveries, webhook_endpoints,
+};
 
 /// The description.
 #[derive(Debug, OpenApi)]
@@ -31,14 +33,14 @@ use super::{events, operations, orders, report, status, statuses, streams, webho
         status::get_status, streams::open_socket, streams::open_echo, streams::open_stomp,
         orders::create, orders::list, orders::get_by_id, orders::get_by_out_trade_no,
         report::by_id, report::by_out_trade_no,
-        statuses::get_statuses, events::list_events,
+        statuses::get_statuses, events::list_events, feed::read_feed,
         webhook_endpoints::create, webhook_endpoints::list, webhook_endpoints::get, webhook_endpoints::change,
         webhook_endpoints::delete, webhook_endpoints::rotate_secret, webhook_deliveries::test,
         webhook_deliveries::list, webhook_deliveries::resend, webhook_deliveries::recover,
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
     components(schemas(UntilParameter, Seconds), responses(
-        BadRequest, Unauthorized, NotFound, EndpointNotFound, Rejected, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
+        BadRequest, Unauthorized, NotFound, EndpointNotFound, NotAcceptable, Rejected, CursorAhead, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
     )),
     modifiers(&Credentials, &OneWordPerReport, &Everywhere)
 )]
@@ -94,6 +96,24 @@ problem_response!(
     "There is no such webhook endpoint",
     "there is no such webhook endpoint, or it is not this merchant's",
     "There is no such webhook endpoint, or it is not this merchant's"
+);
+problem_response!(
+    NotAcceptable,
+    406,
+    "urn:payquery:problem:not_acceptable",
+    "not_acceptable",
+    "None of the media types asked for is served",
+    "served here: application/json and application/x-ndjson",
+    "`Accept` allows nothing that is served here"
+);
+problem_response!(
+    CursorAhead,
+    409,
+    "urn:payquery:problem:cursor_ahead",
+    "cursor_ahead",
+    "The cursor is ahead of this database",
+    "the cursor is of another database, or of a later state of this one; take a new one with after=now, and compare the orders that you have with GET /v1/orders, or read all events again without after",
+    "The cursor is of another database, or of a later state of this one: it was restored, or an older copy took over"
 );
 problem_response!(
     Rejected,

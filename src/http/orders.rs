@@ -231,7 +231,7 @@ pub(super) fn write_order(order: &Order) -> HttpResponse {
         .body(order_json(order))
 }
 
-fn order_json(order: &Order) -> String {
+pub(super) fn order_json(order: &Order) -> String {
     serde_json::to_string(&OrderBody::of(order)).expect("texts and numbers always serialise")
 }
 

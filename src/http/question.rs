@@ -88,7 +88,7 @@ fn set_once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), ApiErro
     }
 }
 
-fn read_wait(text: &str) -> Result<u32, ApiError> {
+pub(super) fn read_wait(text: &str) -> Result<u32, ApiError> {
     prefer::read_seconds(text).ok_or_else(|| {
         ApiError::invalid(
             "wait",

@@ -7,8 +7,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::ApiError;
 use super::{
-    Door, MAX_BODY_BYTES, events, openapi, operations, orders, report, status, statuses, streams, webhook_deliveries,
-    webhook_endpoints,
+    Door, MAX_BODY_BYTES, events, feed, openapi, operations, orders, report, status, statuses, streams,
+    webhook_deliveries, webhook_endpoints,
 };
 use crate::domain::order::OrderId;
 use crate::domain::text::OutTradeNo;
@@ -16,6 +16,7 @@ use crate::push::{sockjs, stomp};
 
 pub const STATUS: &str = "/v1/orders/{id}/status";
 const STATUS_ALLOW: &str = "GET, HEAD, PUT";
+pub const FEED: &str = "/v1/events";
 pub const SOCKET: &str = "/v1/ws";
 pub const ECHO: &str = "/v1/echo";
 pub const STOMP: &str = "/ws";
@@ -66,6 +67,7 @@ pub fn table() -> Vec<Route> {
         route("/v1/orders/{id}/events", "GET, HEAD", |r| {
             readable(r, events::list_events)
         }),
+        route(FEED, "GET, HEAD", |r| readable(r, feed::read_feed)),
         route("/v1/webhook-endpoints", "GET, HEAD, POST", |r| {
             readable(r, webhook_endpoints::list).route(web::post().to(webhook_endpoints::create))
         }),

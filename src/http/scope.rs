@@ -52,7 +52,8 @@ fn is_sockjs(route: &str) -> bool {
 #[derive(Debug, Clone)]
 pub struct RequestScope(pub Arc<Door>);
 
-/// Requests by route and outcome, and the time they took. A poll's time is not taken: held ones would drown the rest.
+/// Requests by route and outcome, and the time they took. The time of polls, and of the feed, is not taken: held ones would
+/// drown the rest.
 #[derive(Debug)]
 pub struct RouteMetrics {
     routes: HashMap<&'static str, RouteCounters>,
@@ -98,8 +99,8 @@ impl RouteCounters {
     fn new(route: &'static str) -> Self {
         let outcomes =
             OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
-        let seconds =
-            (route != STATUS && !is_sockjs(route)).then(|| histogram!("payquery_http_seconds", "route" => route));
+        let seconds = (![STATUS, routes::FEED].contains(&route) && !is_sockjs(route))
+            .then(|| histogram!("payquery_http_seconds", "route" => route));
         Self {
             route,
             outcomes,
@@ -139,6 +140,11 @@ pub(super) fn request_id(request: &HttpRequest) -> RequestId {
 impl RequestId {
     fn given_or_new(fields: &(impl Fields + ?Sized)) -> Self {
         let given = fields.first("x-request-id").and_then(|id| std::str::from_utf8(id).ok());
+        Self::or_new(given)
+    }
+
+    /// That id, if it is one that a log line can hold; else a new one.
+    pub(super) fn or_new(given: Option<&str>) -> Self {
         let given = given.filter(|id| is_printable_id(id));
         Self(given.map_or_else(|| format!("{:032x}", fastrand::u128(..)).into(), Into::into))
     }

@@ -5,13 +5,15 @@ mod new_order;
 mod order;
 mod report;
 mod statuses;
+mod update;
 mod webhook;
 
-pub use event::EventListBody;
+pub use event::{EventListBody, FeedEnd, FeedLine, FeedPageBody};
 pub use new_order::{EXPIRES_AT_RANGE, NewOrderBody};
 pub use order::{OrderBody, OrderListBody};
 pub use report::ReportBody;
 pub use statuses::{StatusItem, StatusListBody, StatusesBody};
+pub use update::UpdateBody;
 pub use webhook::{
     DeliveryBody, DeliveryListBody, EndpointBody, EndpointChangeBody, EndpointListBody, NewEndpointBody, RecoverBody,
     RecoveredBody,

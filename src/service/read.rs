@@ -16,7 +16,7 @@ use crate::domain::order::{MerchantId, Order, OrderId};
 use crate::domain::text::OutTradeNo;
 
 /// By which of its two names a merchant means an order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum OrderName {
     Id(OrderId),
     OutTradeNo(OutTradeNo),

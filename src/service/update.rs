@@ -39,6 +39,12 @@ pub trait Precondition: Send + Sync + 'static {
     fn allows(&self, version: Version) -> bool;
 }
 
+impl<P: Precondition + ?Sized> Precondition for Arc<P> {
+    fn allows(&self, version: Version) -> bool {
+        (**self).allows(version)
+    }
+}
+
 /// A report on its way.
 pub(super) struct ReportJob {
     merchant: MerchantId,

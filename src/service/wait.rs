@@ -214,7 +214,7 @@ impl Drop for Place {
 
 /// The wait, shortened by up to a sixteenth at random: requests that came together do not all come back together. Never
 /// lengthened, since proxies and clients have their own limits.
-fn shortened(wait: Duration) -> Duration {
+pub(super) fn shortened(wait: Duration) -> Duration {
     wait.mul_f64(1.0 - fastrand::f64() / 16.0)
 }
 

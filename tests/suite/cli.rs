@@ -1,5 +1,6 @@
 //! The commands that a person types: the real binary, its exit codes and what it prints.
 
+mod events;
 mod help;
 mod keys;
 mod orders;

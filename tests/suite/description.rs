@@ -162,6 +162,39 @@ async fn real_answers_have_the_described_form() {
     }
 }
 
+#[tokio::test]
+async fn the_feeds_answers_have_the_described_form() {
+    let app = App::spawn().await;
+    let root = description(&app).await;
+    app.order_at("refunded").await;
+    let ahead = "bICAgICAgIBAAA";
+    for (query, status) in [
+        ("", 200),
+        ("after=now", 200),
+        ("types=order.closed", 200),
+        ("limit=x", 400),
+    ] {
+        let answer = app.feed(query).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        fits(&root, "/v1/events", "GET", &answer);
+    }
+    let refused = app.feed(&format!("after={ahead}")).await;
+    refused.problem(409, "cursor_ahead");
+    fits(&root, "/v1/events", "GET", &refused);
+    for (accept, status) in [("application/x-ndjson", 200), ("text/plain", 406)] {
+        let request = app.merchant(reqwest::Method::GET, "/v1/events");
+        let answer = Answer::to(request.header("accept", accept)).await;
+        assert_eq!(answer.status, status, "{}", answer.text);
+        fits(&root, "/v1/events", "GET", &answer);
+    }
+    let known = root["paths"]["/v1/events"]["get"]["parameters"].as_array().unwrap();
+    let names: BTreeSet<_> = known
+        .iter()
+        .map(|parameter| parameter["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, BTreeSet::from(["Prefer", "after", "limit", "types", "wait"]));
+}
+
 /// What takes handshakes, and credentials only after them.
 const SOCKETS: [&str; 2] = ["/v1/ws", "/v1/echo"];
 

@@ -7,7 +7,9 @@ use std::process::Command;
 
 use clap::CommandFactory;
 use payquery::cli::Cli;
+use payquery::delivery::rabbitmq;
 use payquery::domain::status::{Status, TRANSITIONS, TradeState};
+use payquery::intake;
 use proc_macro2::{TokenStream, TokenTree};
 
 use crate::support::{Answer, App};
@@ -188,7 +190,8 @@ fn the_api_document_shows_what_each_providers_word_means() {
 
 #[tokio::test]
 async fn the_operations_document_lists_every_metric() {
-    let app = App::spawn().await;
+    // (A broker that nobody finds: what is counted of it is listed all the same.)
+    let app = App::builder().flag("--amqp-url", "amqp://127.0.0.1:1").spawn().await;
     let order = app.create_order().await;
     app.ask(&order).send().await;
     app.report(&order, "succeeded").await;
@@ -197,6 +200,65 @@ async fn the_operations_document_lists_every_metric() {
     let told = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let names: BTreeSet<_> = told.map(|line| line.split(' ').next().unwrap().to_owned()).collect();
     assert_eq!(first_words(&read("docs/operations.md"), "metrics"), names);
+}
+
+#[test]
+fn the_message_documents_name_every_event_type_key_exchange_and_queue() {
+    let types = literals_of(
+        read("src/domain/event.rs").split_once("impl EventKind").unwrap().1,
+        "as_str",
+    );
+    let types: BTreeSet<_> = types.into_iter().filter(|text| text.starts_with("order.")).collect();
+    assert!(types.len() == 9, "{types:?}");
+    let page = read("docs/messages.md");
+    let machine: serde_json::Value = serde_yaml_ng::from_str(&read("docs/asyncapi.yaml")).unwrap();
+    assert_eq!(machine["asyncapi"], "3.0.0");
+    let texts = |value: &serde_json::Value| -> BTreeSet<String> {
+        let items = value.as_array().unwrap().iter();
+        items.map(|item| item.as_str().unwrap().to_owned()).collect()
+    };
+    let schemas = &machine["components"]["schemas"];
+    assert_eq!(texts(&schemas["event"]["properties"]["type"]["enum"]), types);
+    for kind in &types {
+        assert!(page.contains(&format!("`{kind}`")), "{kind}");
+    }
+    let statuses: BTreeSet<_> = TRANSITIONS.iter().map(|(from, _)| from.to_string()).collect();
+    let keys = texts(&machine["channels"]["events"]["parameters"]["status"]["enum"]);
+    assert!(
+        statuses.is_subset(&keys) && keys.contains("rejected") && keys.len() == 7,
+        "{keys:?}"
+    );
+    for key in &keys {
+        assert!(page.contains(&format!("| `order.{key}` |")), "{key}");
+    }
+    let amqp = |channel: &str| &machine["channels"][channel]["bindings"]["amqp"];
+    assert_eq!(amqp("events")["exchange"]["name"], rabbitmq::EXCHANGE);
+    assert_eq!(amqp("updates")["queue"]["name"], intake::UPDATES);
+    assert_eq!(amqp("deadLetters")["queue"]["name"], intake::DEAD);
+    for name in [rabbitmq::EXCHANGE, intake::UPDATES, intake::DEAD] {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+    every_reference_leads_somewhere(&machine, &machine);
+}
+
+fn every_reference_leads_somewhere(value: &serde_json::Value, document: &serde_json::Value) {
+    match value {
+        serde_json::Value::Object(members) => {
+            if let Some(reference) = members.get("$ref").and_then(|reference| reference.as_str()) {
+                let pointer = reference.strip_prefix('#').unwrap();
+                assert!(document.pointer(pointer).is_some(), "{reference}");
+            }
+            members
+                .values()
+                .for_each(|value| every_reference_leads_somewhere(value, document));
+        }
+        serde_json::Value::Array(items) => {
+            for item in items {
+                every_reference_leads_somewhere(item, document);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Paths in the sources' tree that the documents name, and links from one document to another.
@@ -209,6 +271,7 @@ fn every_file_that_a_document_names_is_there() {
         "CONTRIBUTING.md",
         "docs/architecture.md",
         "docs/api.md",
+        "docs/messages.md",
         "docs/operations.md",
         "docs/reliability.md",
         "docs/webhooks.md",
@@ -216,7 +279,11 @@ fn every_file_that_a_document_names_is_there() {
         let (text, here) = (read(document), root.join(document));
         let links = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
         for link in links.filter(|link| !link.starts_with("http")) {
-            assert!(here.parent().unwrap().join(link).exists(), "{document} links {link}");
+            let file = link.split('#').next().unwrap();
+            assert!(
+                file.is_empty() || here.parent().unwrap().join(file).exists(),
+                "{document} links {link}"
+            );
         }
         for word in text
             .split('`')

@@ -14,12 +14,12 @@ const FLOORS: &[&[&str]] = &[
     &["config"],
     &["telemetry", "private_postgres"],
     &["http"],
-    &["push"],
+    &["push", "intake"],
     &["service"],
     &["delivery"],
     &["feed"],
     &["hub"],
-    &["db"],
+    &["db", "amqp"],
     &["domain"],
 ];
 /// Who knows the web framework: the doors, and the one place where the server is put together.

@@ -2,16 +2,19 @@
 //! helpers to talk to it. Everything cleans up after itself, also when a test panics.
 
 mod app;
+mod broker;
 mod client;
 mod database;
 mod events;
 mod exchange;
+pub mod feed;
 mod gate;
 mod held;
 pub mod merchant;
 mod metrics;
 mod place;
 mod process;
+pub mod rabbit;
 mod raw;
 pub mod receiver;
 pub mod schema;
@@ -21,6 +24,7 @@ pub mod stomp;
 pub mod webhooks;
 
 pub use app::{App, AppBuilder};
+pub use broker::{OwnBroker, VirtualHost};
 pub use client::{Answer, Asking, Order};
 pub use database::TestDatabase;
 pub use events::Piece;

@@ -102,7 +102,7 @@ mod tests {
         );
         assert_eq!(
             spelling("https://支付.example/"),
-            Ok("https://xn--9wy453c.example/".into())
+            Ok("https://xn--bnq875c.example/".into())
         );
         for (text, error) in [
             ("", WebhookUrlError::Malformed),

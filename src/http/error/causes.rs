@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::wire::EXPIRES_AT_RANGE;
 use super::{ApiError, WebhookRefusal};
 use crate::db::DbError;
+use crate::db::event_log::LogError;
 use crate::domain::order::Version;
 use crate::service::create::CreateError;
 use crate::service::update::UpdateError;
@@ -19,6 +20,15 @@ impl From<DbError> for ApiError {
 impl From<Arc<DbError>> for ApiError {
     fn from(error: Arc<DbError>) -> Self {
         Self::Database(error)
+    }
+}
+
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::CursorAhead => Self::CursorAhead,
+            LogError::Database(error) => error.into(),
+        }
     }
 }
 

@@ -19,9 +19,9 @@ use crate::service::now;
 pub struct ReportBody {
     /// The status in payquery's words.
     #[schema(value_type = Option<Status>, example = "succeeded")]
-    status: Option<String>,
+    pub(super) status: Option<String>,
     /// The status in the words of WeChat Pay or Alipay.
-    trade_state: Option<TradeStateWord>,
+    pub(super) trade_state: Option<TradeStateWord>,
     /// The provider's number of the payment.
     #[schema(
         example = "4200001234202611200000000000",
@@ -29,22 +29,22 @@ pub struct ReportBody {
         max_length = 128,
         pattern = "^[!-~]+$"
     )]
-    transaction_id: Option<String>,
+    pub(super) transaction_id: Option<String>,
     /// Why, in the merchant's words.
     #[schema(min_length = 1, max_length = 256)]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// The amount that the report is about; rejected when it isn't the order's.
     #[schema(example = 1000, minimum = 1, maximum = 9_007_199_254_740_991_i64)]
-    amount: Option<i64>,
+    pub(super) amount: Option<i64>,
     /// The currency that the report is about; rejected when it isn't the order's.
     #[schema(example = "CNY", pattern = "^[A-Z]{3}$")]
-    currency: Option<String>,
+    pub(super) currency: Option<String>,
     /// When the payment was made; the time of the report when it is not given.
     #[schema(format = DateTime)]
-    paid_at: Option<String>,
+    pub(super) paid_at: Option<String>,
     /// The sum of all refunds so far, in minor units.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64)]
-    refunded_amount: Option<i64>,
+    pub(super) refunded_amount: Option<i64>,
 }
 
 /// A provider's word. Only documented as an enumeration: reading it as text lets the error say which words there are.

@@ -111,7 +111,7 @@ async fn without_credentials_the_error_says_which_flags_there_are() {
 }
 
 /// A port that nobody gets who asks for any free one: it lies below the range that such are taken from.
-fn port_that_stays_free() -> u16 {
+pub(super) fn port_that_stays_free() -> u16 {
     let start = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap();
     (start..32_000)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
