@@ -46,7 +46,7 @@ use result::Measured;
 type Family = for<'a> fn(&'a Lab) -> LocalBoxFuture<'a, anyhow::Result<Measured>>;
 
 /// The rows, family by family, in the order of the table.
-const FAMILIES: [(&str, Family); 9] = [
+const FAMILIES: [(&str, Family); 11] = [
     ("polls", |lab| Box::pin(rows::polls::run(lab))),
     ("held", |lab| Box::pin(rows::held::run(lab))),
     ("fan-out", |lab| Box::pin(rows::fan_out::run(lab))),
