@@ -63,6 +63,7 @@ install_with_apt() {
       rabbitmq) packages+=(rabbitmq-server) ;;
       venv) packages+=(python3-venv) ;;
       node) packages+=(nodejs) ;;
+      chromium) packages+=(chromium fonts-wqy-microhei) ;; # with letters for the Chinese pages
       nchan) packages+=(libnginx-mod-nchan) ;; # a module of nginx
       taskset | setpriv) packages+=(util-linux) ;;
       *) packages+=("$need") ;;

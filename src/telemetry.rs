@@ -152,16 +152,15 @@ fn describe() {
         "payquery_rate_limited_total",
         "Requests refused by a rate limit, by policy"
     );
-    describe_delivery();
     describe_counter!(
         "payquery_orders_expired_total",
         "Orders closed because their time was up"
     );
-    describe_webhooks();
+    describe_delivery();
 }
 
-/// What goes out to the merchants' endpoints.
-fn describe_webhooks() {
+/// What goes out to the merchants' other systems, and comes in from them.
+fn describe_delivery() {
     describe_gauge!(
         "payquery_delivery_lag_seconds",
         Unit::Seconds,
@@ -184,23 +183,6 @@ fn describe_webhooks() {
     describe_gauge!(
         "payquery_webhook_endpoints_disabled",
         "Endpoints that the service disabled, and nobody enabled since"
-    );
-}
-
-/// What goes out to the merchants' other systems, and comes in from them.
-fn describe_delivery() {
-    describe_gauge!(
-        "payquery_delivery_lag_seconds",
-        Unit::Seconds,
-        "Age of the oldest event that is not delivered yet, by channel"
-    );
-    describe_gauge!(
-        "payquery_delivery_backlog",
-        "Events that are not delivered yet, by channel"
-    );
-    describe_counter!(
-        "payquery_delivery_failures_total",
-        "Tries to deliver that failed, by channel"
     );
     describe_counter!(
         "payquery_rabbitmq_events_total",

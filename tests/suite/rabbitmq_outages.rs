@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::{Executor as _, PgConnection};
 
 use crate::support::rabbit::{Inbox, Rabbit};
-use crate::support::{App, OwnBroker, Process, TestDatabase, VirtualHost, eventually};
+use crate::support::{App, OwnBroker, Process, TestDatabase, VirtualHost, eventually, install_tls};
 
 /// Marking what was sent waits for this lock, once [`block_marking`] was called: a moment that lasts for as long as a test likes.
 const MARK: i64 = 42;
@@ -159,6 +159,7 @@ async fn a_broker_that_takes_nothing_is_waited_for_without_a_transaction() {
 async fn an_outage_is_one_line_in_the_log_and_the_password_is_in_none() {
     let database = TestDatabase::create().await;
     let broker = OwnBroker::prepare();
+    install_tls();
     let url = broker.url.replace("guest:guest@", "guest:s3cret@");
     let process = Process::serve(&database.url, &["--workers=1", "--amqp-url", &url, "--log=info"]);
     let metrics = format!("http://{}/metrics", process.address());
@@ -166,7 +167,7 @@ async fn an_outage_is_one_line_in_the_log_and_the_password_is_in_none() {
         let text = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
         let line = text
             .lines()
-            .find(|line| line.starts_with("payquery_delivery_failures_total{"))
+            .find(|line| line.starts_with("payquery_delivery_failures_total{channel=\"rabbitmq\"}"))
             .unwrap_or("0 0");
         line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()
     };

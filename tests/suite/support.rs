@@ -23,7 +23,7 @@ mod sockjs;
 pub mod stomp;
 pub mod webhooks;
 
-pub use app::{App, AppBuilder};
+pub use app::{App, AppBuilder, install_tls};
 pub use broker::{OwnBroker, VirtualHost};
 pub use client::{Answer, Asking, Order};
 pub use database::TestDatabase;

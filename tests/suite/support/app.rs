@@ -207,7 +207,7 @@ const DEFAULTS: [&str; 8] = [
 ];
 
 /// As the binary's `main` does.
-fn install_tls() {
+pub fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
