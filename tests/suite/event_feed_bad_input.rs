@@ -46,7 +46,13 @@ async fn an_unknown_type_is_refused_with_a_list_of_those_there_are() {
         "order.*",
     ] {
         let detail = app.feed(&format!("types={types}")).await.invalid("types");
-        for known in ["order.created", "order.paid_late", "order.rejected", "order.refunded"] {
+        for known in [
+            "order.created",
+            "order.paid_late",
+            "order.rejected",
+            "order.refunded",
+            "webhook_endpoint.disabled",
+        ] {
             assert!(detail.contains(known), "{detail}");
         }
     }

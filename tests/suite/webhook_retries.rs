@@ -168,6 +168,7 @@ async fn an_endpoint_that_is_gone_is_disabled_at_once_and_its_merchant_told() {
     );
     let count = async || app.metric("payquery_webhook_endpoints_disabled", "").await;
     eventually(count, |count| *count == 1.0).await;
+    assert_eq!(app.whole_feed("&types=webhook_endpoint.disabled", &[7]).await, [event]);
     // What goes on with orders, and who reads their logs and statuses, is not in its way.
     app.report(&order, "succeeded").await;
     assert_eq!(other.wait_for(3).await.len(), 3);

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::super::event::{EventKind, kinds};
+use super::super::event::EventKind;
 use super::super::order::{MerchantId, OrderId, OrderIdError};
 use super::super::time::Timestamp;
 use super::WebhookUrl;
@@ -81,7 +81,7 @@ pub struct EventFilter(Vec<String>);
 pub enum EventFilterError {
     #[error("must name at least one type; leave it out, or give null, for all")]
     Empty,
-    #[error("must name types of events: {}", kinds().map(EventKind::as_str).collect::<Vec<_>>().join(", "))]
+    #[error("must name types of events: {}", EventKind::ALL.map(EventKind::as_str).join(", "))]
     Unknown,
 }
 
@@ -93,11 +93,12 @@ impl EventFilter {
         if types.is_empty() {
             return Err(EventFilterError::Empty);
         }
-        let is_known = |name: &String| kinds().any(|kind| kind.as_str() == name);
+        let is_known = |name: &String| EventKind::ALL.iter().any(|kind| kind.as_str() == name);
         if !types.iter().all(is_known) {
             return Err(EventFilterError::Unknown);
         }
-        let wanted = kinds()
+        let wanted = EventKind::ALL
+            .into_iter()
             .map(EventKind::as_str)
             .filter(|kind| types.iter().any(|name| name == kind));
         Ok(Self(wanted.map(str::to_owned).collect()))
