@@ -8,6 +8,7 @@ use std::process::Command;
 use clap::CommandFactory;
 use payquery::cli::Cli;
 use payquery::delivery::rabbitmq;
+use payquery::domain::event::EventKind;
 use payquery::domain::status::{Status, TRANSITIONS, TradeState};
 use payquery::intake;
 use proc_macro2::{TokenStream, TokenTree};
