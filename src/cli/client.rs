@@ -71,6 +71,7 @@ impl ServiceArgs {
         let key = self
             .api_key
             .clone()
+            .filter(|key| !key.is_empty())
             .context("no API key; give --api-key or set PAYQUERY_API_KEY (`payquery key create` makes one)")?;
         Client::new(self.url.clone(), key)
     }

@@ -14,7 +14,7 @@ use super::{OutputArgs, print_json, print_line};
 #[derive(Debug, Args)]
 pub struct WatchArgs {
     /// The order's id
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = parse_id)]
     order_id: uuid::Uuid,
 
     /// The order's client secret; without it the API key is used
@@ -29,6 +29,12 @@ pub struct WatchArgs {
     output: OutputArgs,
     #[command(flatten)]
     service: ServiceArgs,
+}
+
+/// (The secret opens an order by its id only, so the merchant's number is of no use here.)
+fn parse_id(text: &str) -> Result<uuid::Uuid, String> {
+    text.parse()
+        .map_err(|_| "must be the order's id; `payquery order get` shows it, by the merchant's number too".into())
 }
 
 /// Longest pause after failures.

@@ -63,7 +63,9 @@ export function readOptions(options: WatchOptions): Settings | string {
   const given = options.baseUrl;
   const base = ((/^(\/|$)/.test(given) && adapter.origin) || '') + String(given).replace(/\/+$/, '');
   if (!/^https?:\/\/[^/]/.test(base)) return `baseUrl must be an http(s) address, not ${JSON.stringify(given)}`;
-  if (!options.orderId || !options.clientSecret) return 'orderId and clientSecret are needed';
+  const { orderId, clientSecret } = options;
+  // An API key would work, and be in everybody's hands.
+  if (!orderId || !clientSecret || /^pqk/.test(clientSecret)) return 'orderId and clientSecret are needed, no API key';
 
   const { transport = 'auto' } = options;
   const wanted: readonly TransportName[] =
@@ -80,7 +82,7 @@ export function readOptions(options: WatchOptions): Settings | string {
     clock: options.clock || systemClock,
     timing: { ...defaultTiming, ...options.timing },
     transports: [first, ...others],
-    statusUrl: `${base}/v1/orders/${encodeURIComponent(options.orderId)}/status`,
+    statusUrl: `${base}/v1/orders/${encodeURIComponent(orderId)}/status`,
     socketUrl: `${base.replace(/^http/, 'ws')}/v1/ws`,
     giveUpAfter: options.giveUpAfter || GIVE_UP_AFTER,
   };

@@ -43,6 +43,15 @@ for (const transport of ['longpoll', 'polling', 'sse', 'websocket', 'auto'] as (
   });
 }
 
+test('an API key where the client secret is due is refused before anything is asked', async (t) => {
+  const proxy = await HostileProxy.start(t, service.port);
+  const order = { ...(await service.createOrder()), client_secret: Service.apiKey() };
+  const payer = new Recorder(t, proxy.url, order, {});
+  await assert.rejects(payer.watch.final, { code: 'bad_options', fatal: true });
+  assert.deepEqual(payer.codes(), ['bad_options']);
+  assert.equal(proxy.seen.length, 0);
+});
+
 test('an id that is none ends the watch', async (t) => {
   const payer = new Recorder(t, service.url, { id: 'not an id/..', client_secret: 'pqs_x' }, { transport: 'polling' });
   await assert.rejects(payer.watch.final, { fatal: true });
