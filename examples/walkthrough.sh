@@ -24,8 +24,8 @@ main() {
   show_rejection
   read_log
   read_feed
-  follow_by_rabbitmq
   read_webhooks
+  follow_by_rabbitmq
   echo
   echo "walkthrough: all as it should be"
 }

@@ -95,11 +95,18 @@ pub async fn count_after(executor: impl PgExecutor<'_>, cursor: &LogCursor, most
     let (transaction, seq) = cursor.within().map_or((0, 0), |at| (at.transaction, at.seq));
     let waiting = sqlx::query!(
         r#"select count(*) as "count!", min(at) as oldest
-           from (select at from order_events
-                 where xid >= pg_snapshot_xmin($1::text::pg_snapshot)
-                   and not pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
-                   and not (xid = $2::text::xid8 and seq <= $3)
-                 order by xid limit $4) as waiting"#,
+           from ((select at from order_events
+                  where xid >= pg_snapshot_xmax($1::text::pg_snapshot)
+                    and not (xid = $2::text::xid8 and seq <= $3)
+                  order by xid limit $4)
+                 union all
+                 (select e.at
+                  from pg_snapshot_xip($1::text::pg_snapshot) as running
+                       cross join lateral (
+                           select at from order_events
+                           where xid = running and not (xid = $2::text::xid8 and seq <= $3)
+                           order by seq limit $4) as e)
+                 limit $4) as waiting"#,
         cursor.horizon().to_text(),
         transaction.to_string(),
         seq,
@@ -141,24 +148,37 @@ struct PageRow {
     scanned: i64,
 }
 
-/// The statement, for one merchant or for all. The innermost part walks along an index, from the first transaction that was
-/// not over; the next finds its last row, which is the cursor's whether it is wanted or not.
+/// The statement, for one merchant or for all. The innermost part has two halves, each a walk along an index: transactions that
+/// were yet to come, and those that were running. (Together, from the oldest that was running on, they would be all that was
+/// written since: much, where one is left open for long.) The next part finds the last row, which is the cursor's whether it is
+/// wanted or not.
 macro_rules! select_rows {
     ($whose:literal, $between:expr, $after:expr, $kinds:expr, $scan:expr, $limit:expr $(, $merchant:expr)?) => {
         sqlx::query_as!(
             PageRow,
-            r#"select seq, xid::text::bigint as "transaction!", id, kind, order_id, merchant_id, out_trade_no, version,
-                      from_status, to_status, source, accepted, reason, at, data,
+            r#"select seq as "seq!", xid::text::bigint as "transaction!", id as "id!", kind as "kind!", order_id,
+                      merchant_id as "merchant_id!", out_trade_no, version, from_status, to_status, source as "source!",
+                      accepted as "accepted!", reason, at as "at!", data as "data!",
                       is_wanted as "is_wanted!", scanned as "scanned!"
                from (select *, cardinality($4::text[]) = 0 or kind = any($4) as is_wanted, count(*) over () as scanned,
                             row_number() over (order by xid, seq) as place
-                     from (select * from order_events
-                           where xid >= pg_snapshot_xmin($1::text::pg_snapshot)
-                             and xid < pg_snapshot_xmax($2::text::pg_snapshot)
-                             and not pg_visible_in_snapshot(xid, $1::text::pg_snapshot)
-                             and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
-                             and seq > $3
-                             and "# + $whose + r#"
+                     from ((select * from order_events
+                            where xid >= pg_snapshot_xmax($1::text::pg_snapshot)
+                              and xid < pg_snapshot_xmax($2::text::pg_snapshot)
+                              and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+                              and seq > $3
+                              and "# + $whose + r#"
+                            order by xid, seq limit $5)
+                           union all
+                           (select e.*
+                            from pg_snapshot_xip($1::text::pg_snapshot) as running
+                                 cross join lateral (
+                                     select * from order_events
+                                     where xid = running
+                                       and pg_visible_in_snapshot(xid, $2::text::pg_snapshot)
+                                       and seq > $3
+                                       and "# + $whose + r#"
+                                     order by seq limit $5) as e)
                            order by xid, seq limit $5) as looked_at) as page
                where is_wanted or place = scanned
                order by xid, seq limit $6"#,

@@ -19,6 +19,7 @@ use super::scope::RequestId;
 use super::wire::UpdateBody;
 use super::{Door, MAX_BODY_BYTES};
 use crate::db::DbError;
+use crate::domain::api_key;
 use crate::domain::order::MerchantId;
 use crate::intake::desk::{Applied, Desk, Letter, Problem, Refusal, Update};
 
@@ -118,7 +119,8 @@ impl RefusedKeys {
 
 impl Desk for MessageDesk {
     fn request_id(&self, message_id: Option<&str>) -> Box<str> {
-        RequestId::or_new(message_id).0
+        // A key in the wrong place must not come into the log.
+        RequestId::or_new(message_id.filter(|id| !id.contains(api_key::PREFIX))).0
     }
 
     fn identify<'a>(&'a self, letter: &'a Letter) -> BoxFuture<'a, Result<MerchantId, Refusal>> {

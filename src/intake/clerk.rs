@@ -1,4 +1,4 @@
-//! Carrying one message out: the report, the answer, the dead letter, the acknowledgement; in this order.
+//! Carrying one message out: the report or the dead letter, the acknowledgement, the answer; in this order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,10 +63,11 @@ impl Clerk {
         loop {
             match self.desk.apply(work.merchant, &work.update, id).await {
                 Ok(applied) => {
-                    self.answer(message, Ok(&applied)).await?;
+                    acknowledge(message).await?;
                     self.outcomes.applied.increment(1);
                     tracing::info!(request.id = id, "update by message");
-                    return acknowledge(message).await;
+                    self.answer(message, Ok(&applied)).await;
+                    return Ok(());
                 }
                 Err(Refusal::ForGood(problem)) => return self.refuse(message, &problem).await,
                 Err(Refusal::ForNow { code }) => {
@@ -91,16 +92,18 @@ impl Clerk {
         if returned {
             return Err(AmqpError::QueueGone(DEAD));
         }
-        self.answer(message, Err(problem)).await?;
+        acknowledge(message).await?;
         self.outcomes.dead.increment(1);
         tracing::info!(request.id = %message.letter.request_id, code = problem.code, "update by message refused");
-        acknowledge(message).await
+        self.answer(message, Err(problem)).await;
+        Ok(())
     }
 
-    /// Tells whoever asked to be told. That nobody is there any more is no failure.
-    async fn answer(&self, message: &Message, outcome: Result<&Applied, &Problem>) -> Result<(), AmqpError> {
+    /// Tells whoever asked to be told, once: nobody there any more, a queue that is full, a name that the broker does not take are
+    /// the asker's affair. Whoever hears nothing sends the report again, which changes nothing.
+    async fn answer(&self, message: &Message, outcome: Result<&Applied, &Problem>) {
         let Some(reply_to) = message.properties.reply_to() else {
-            return Ok(());
+            return;
         };
         let mut headers = FieldTable::default();
         let (status, content_type, body) = match outcome {
@@ -118,7 +121,9 @@ impl Clerk {
         if let Some(correlation_id) = message.properties.correlation_id() {
             properties = properties.with_correlation_id(correlation_id.clone());
         }
-        self.publish(reply_to.as_str(), body, properties, false).await.map(drop)
+        if let Err(error) = self.publish(reply_to.as_str(), body, properties, false).await {
+            tracing::debug!(request.id = %message.letter.request_id, %error, "an answer could not be sent");
+        }
     }
 
     /// To the queue of that name; says whether it came back because there is none.

@@ -4,6 +4,7 @@ use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::desk::Problem;
+use crate::domain::api_key;
 
 /// Headers that prove who somebody is. They open more than this message.
 const SECRETS: [&str; 2] = ["api-key", "authorization"];
@@ -28,8 +29,8 @@ pub(super) fn properties(original: &BasicProperties, problem: &Problem) -> Basic
     let copy = |kept: BasicProperties,
                 value: &Option<ShortString>,
                 with: fn(BasicProperties, ShortString) -> BasicProperties| match value {
-        Some(value) => with(kept, value.clone()),
-        None => kept,
+        Some(value) if !holds_key(value.as_str().as_bytes()) => with(kept, value.clone()),
+        Some(_) | None => kept,
     };
     kept = copy(kept, original.content_type(), BasicProperties::with_content_type);
     kept = copy(
@@ -60,6 +61,7 @@ fn keep(headers: &FieldTable) -> FieldTable {
     let mut kept = FieldTable::default();
     for (name, value) in headers.inner() {
         let is_secret = SECRETS.iter().any(|secret| name.as_str().eq_ignore_ascii_case(secret));
+        let is_secret = is_secret || holds_key(name.as_str().as_bytes()) || has_key(value);
         if !is_secret && !ORDERS_TO_THE_BROKER.contains(&name.as_str()) {
             kept.insert(name.clone(), value.clone());
         }
@@ -70,6 +72,26 @@ fn keep(headers: &FieldTable) -> FieldTable {
         kept.insert("payquery-headers-left-out".into(), AMQPValue::Boolean(true));
     }
     kept
+}
+
+/// Whether an API key stands in it, wherever: a sender may have put it into the wrong place.
+fn has_key(value: &AMQPValue) -> bool {
+    match value {
+        AMQPValue::LongString(text) => holds_key(text.as_bytes()),
+        AMQPValue::ShortString(text) => holds_key(text.as_str().as_bytes()),
+        AMQPValue::ByteArray(bytes) => holds_key(bytes.as_slice()),
+        AMQPValue::FieldArray(values) => values.as_slice().iter().any(has_key),
+        AMQPValue::FieldTable(table) => {
+            let mut members = table.inner().iter();
+            members.any(|(name, value)| holds_key(name.as_str().as_bytes()) || has_key(value))
+        }
+        _ => false,
+    }
+}
+
+fn holds_key(bytes: &[u8]) -> bool {
+    let prefix = api_key::PREFIX.as_bytes();
+    bytes.windows(prefix.len()).any(|part| part == prefix)
 }
 
 #[cfg(test)]
@@ -96,6 +118,12 @@ mod tests {
         for name in ["api-key", "Api-Key", "AUTHORIZATION", "CC", "BCC"] {
             headers.insert(name.into(), text("pqk_secret"));
         }
+        for name in ["x-api-key", "Api_Key", "pqk_name"] {
+            headers.insert(name.into(), text("my key is pqk_secret"));
+        }
+        let mut inner = FieldTable::default();
+        inner.insert("deeper".into(), AMQPValue::FieldArray(vec![text("pqk_secret")].into()));
+        headers.insert("nested".into(), AMQPValue::FieldTable(inner));
         headers.insert("trace".into(), text("t"));
         let original = BasicProperties::default()
             .with_headers(headers)
@@ -103,6 +131,7 @@ mod tests {
             .with_expiration("1".into())
             .with_delivery_mode(1)
             .with_message_id("m".into())
+            .with_correlation_id("pqk_secret".into())
             .with_reply_to("amq.rabbitmq.reply-to".into());
         let kept = properties(&original, &problem());
         assert!(!format!("{kept:?}").contains("pqk_secret"));
@@ -110,8 +139,13 @@ mod tests {
         let names: Vec<_> = headers.inner().keys().map(|name| name.as_str().to_owned()).collect();
         assert_eq!(names, ["payquery-code", "payquery-problem", "payquery-status", "trace"]);
         assert_eq!(
-            (kept.user_id(), kept.expiration(), kept.reply_to()),
-            (&None, &None, &None)
+            (
+                kept.user_id(),
+                kept.expiration(),
+                kept.reply_to(),
+                kept.correlation_id()
+            ),
+            (&None, &None, &None, &None)
         );
         assert_eq!(kept.delivery_mode(), &Some(PERSISTENT));
         assert_eq!(kept.message_id(), &Some("m".into()));

@@ -201,6 +201,27 @@ async fn whoever_asks_for_an_answer_gets_the_one_that_put_gives() {
 }
 
 #[tokio::test]
+async fn answers_that_cannot_be_delivered_stop_nothing_and_are_sent_once() {
+    let (_host, rabbit, app) = connected().await;
+    let order = app.create_order().await;
+    rabbit.declare_full("full").await;
+    // The second one is a name that the broker answers with an error of the whole connection.
+    for (number, reply_to) in ["full", "amq.rabbitmq.reply-to.g1h2AA==.x"].into_iter().enumerate() {
+        let asking = with_key(&app.api_key).with_reply_to(reply_to.into());
+        rabbit.send(UPDATES, asking, b"{}").await;
+        let body = json!({ "order_id": order.id, "status": if number == 0 { "succeeded" } else { "refunded" } });
+        rabbit.report(&app.api_key, &body).await;
+        wait_for_outcomes(&app, "applied", number as f64 + 1.0).await;
+        eventually(
+            async || rabbit.count(DEAD).await,
+            |count| *count == u32::try_from(number).unwrap() + 1,
+        )
+        .await;
+    }
+    wait_for_outcomes(&app, "dead", 2.0).await;
+}
+
+#[tokio::test]
 async fn properties_that_the_broker_would_act_upon_stop_nothing() {
     let (_host, rabbit, app) = connected().await;
     let order = app.create_order().await;

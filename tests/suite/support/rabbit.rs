@@ -68,6 +68,17 @@ impl Rabbit {
         }
     }
 
+    /// A queue that takes nothing at all.
+    pub async fn declare_full(&self, queue: &str) {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(0));
+        arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        let declared = self
+            .channel
+            .queue_declare(queue.into(), QueueDeclareOptions::default(), arguments);
+        declared.await.unwrap();
+    }
+
     pub async fn declare(&self, queue: &str) {
         let durable = QueueDeclareOptions {
             durable: true,
