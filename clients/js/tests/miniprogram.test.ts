@@ -86,6 +86,38 @@ for (const name of ['result', 'polling', 'socket']) {
   });
 }
 
+for (const transport of ['longpoll', 'polling', 'sse', 'websocket']) {
+  test(`in the simulator, ${transport} brings each version once and the final one last`, async (t) => {
+    const order = await service.createOrder();
+    const { id: orderId, client_secret: clientSecret } = order;
+    const page = SimulatedPage.watching({ baseUrl: service.url, orderId, clientSecret, transport });
+    t.after(() => page.close());
+    await until('the first is shown', () => page.text.includes('v1'));
+    await service.report(order, 'processing');
+    await until('the second is shown', () => page.text.includes('v2'));
+    await service.report(order, 'succeeded');
+    await until('it is over', () => page.text.includes('final'));
+    assert.equal(page.text.trim(), `${transport} v1 v2 v3 final`);
+    await until('nothing is asked any more', () => !weChat.inFlight && !weChat.openSockets);
+  });
+}
+
+for (const stream of ['sse', 'websocket']) {
+  test(`in the simulator, ${stream} that a proxy drops gives way to long-polls`, async (t) => {
+    const proxy = await HostileProxy.start(t, service.port);
+    proxy.treat = ({ kind }) => (kind === stream ? 'reset' : 'pass');
+    const order = await service.createOrder();
+    const { id: orderId, client_secret: clientSecret } = order;
+    const transport = [stream, 'longpoll'];
+    const page = SimulatedPage.watching({ baseUrl: proxy.url, orderId, clientSecret, transport });
+    t.after(() => page.close());
+    await until('the first is shown', () => page.text.includes('v1'));
+    await service.report(order, 'succeeded');
+    await until('it is over', () => page.text.includes('final'));
+    assert.equal(page.text.trim(), `${stream} longpoll v1 v2 final`);
+  });
+}
+
 test('a bad network is a hint on the page, which goes when the network is back', async (t) => {
   const proxy = await HostileProxy.start(t, service.port);
   SimulatedPage.configure({ payquery: proxy.url });

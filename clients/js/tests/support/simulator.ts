@@ -14,8 +14,13 @@ interface Component {
   querySelector(selector: string): { dispatchEvent(event: string): void } | undefined;
 }
 
+interface Shown {
+  data: { shown: string };
+  setData(data: { shown: string }): void;
+}
+
 interface Simulate {
-  load(path: string, options: object): string;
+  load(path: string | object, options?: object): string;
   render(id: string): Component;
 }
 
@@ -29,6 +34,32 @@ export class SimulatedPage {
     component.attach(document.body);
     const page = new SimulatedPage(component);
     page.call('onLoad', query);
+    page.call('onShow');
+    return page;
+  }
+
+  /** A page of a test's own, that watches with the package as WeChat's npm support has it and shows the versions that come. */
+  static watching(options: object): SimulatedPage {
+    const client = createRequire(join(ROOT, 'app.js'))('payquery-client') as typeof import('payquery-client');
+    const id = simulate.load({
+      template: '<view>{{shown}}</view>',
+      data: { shown: '' },
+      methods: client.withPayment({}, function () {
+        const page = this as unknown as Shown;
+        const show = (text: string) => page.setData({ shown: `${page.data.shown}${text} ` });
+        return {
+          ...(options as import('payquery-client').WatchOptions),
+          onStatus: ({ version }) => show(`v${version}`),
+          onTransport: (name) => show(name),
+          onFinal: () => show('final'),
+          onError: ({ code }) => show(code),
+        };
+      }),
+    });
+    const component = simulate.render(id);
+    component.attach(document.body);
+    const page = new SimulatedPage(component);
+    page.call('onLoad', {});
     page.call('onShow');
     return page;
   }
