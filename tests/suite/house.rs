@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-/// The modules from top to bottom; those on one line know nothing of each other. Some of them are still to come.
+/// The modules from top to bottom; those on one line know nothing of each other.
 const FLOORS: &[&[&str]] = &[
     &["startup"],
     &["cli"],
