@@ -1,12 +1,16 @@
 //! Two replicas expire the same thousand orders at the same moment: each is closed once, and its waiters are told.
+//!
+//! That it is the same moment is not left to their ticks: the log is locked until both have chosen the same orders and stand
+//! before it.
 
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use sqlx::PgPool;
 use tokio::task::JoinSet;
 
-use crate::lab::{OwnPostgres, Verdict, World};
+use crate::lab::{OwnPostgres, Verdict, World, wait_until};
 
 const ORDERS: usize = 1000;
 /// Time enough to create them and to wait at both replicas.
@@ -28,6 +32,7 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         world.wait_for_held(replica, ORDERS / 2).await;
     }
     let in_time = SystemTime::now() < expires_at;
+    let_them_meet(&world.pool).await;
     let mut told = 0;
     while let Some(Ok((answer, at, payer))) = waiters.join_next().await {
         match (&answer, at.duration_since(expires_at)) {
@@ -52,7 +57,7 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
             .wrong(format!("{events} events of closing for {ORDERS} orders"));
     }
     let shares = [expired_by(&world, 0).await, expired_by(&world, 1).await];
-    if shares.contains(&0) || shares[0] + shares[1] != ORDERS {
+    if shares[0] + shares[1] != ORDERS {
         world
             .judge
             .wrong(format!("the replicas count {shares:?} expired orders"));
@@ -63,6 +68,27 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         shares[0], shares[1],
     );
     world.judge.verdict(done, BOUND)
+}
+
+/// Keeps the log from being written until both replicas wait to close orders, then lets them go.
+async fn let_them_meet(pool: &PgPool) {
+    let mut lock = pool.begin().await.expect("a transaction begins");
+    sqlx::query("lock table order_events in share mode")
+        .execute(&mut *lock)
+        .await
+        .expect("the log is locked");
+    let met = wait_until(AHEAD + BOUND, async || {
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from pg_locks where not granted and relation = 'order_events'::regclass",
+        )
+        .fetch_one(pool)
+        .await
+        .expect("locks are counted");
+        waiting == 2
+    })
+    .await;
+    assert!(met.is_some(), "both replicas wait to close orders");
+    lock.commit().await.expect("the log is free again");
 }
 
 async fn expired_by(world: &World, replica: usize) -> usize {
