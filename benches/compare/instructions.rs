@@ -70,11 +70,8 @@ impl Counted {
         let shop = Shop::open(lab, DATABASE).await?;
         let out = format!("--callgrind-out-file={}/callgrind.out", lab.directory.display());
         let launch = Launch {
-            database: DATABASE,
-            cores: &lab.cores.both,
-            workers: 1,
-            flags: &[],
             under: &["valgrind", "--quiet", "--tool=callgrind", "--trace-children=no", &out],
+            ..Launch::beside_the_load(lab, DATABASE)
         };
         let payquery = Payquery::start(lab, &launch)?;
         let orders = shop.stock(lab, REPORTS).await?;

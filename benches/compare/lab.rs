@@ -58,6 +58,14 @@ pub const QUICK: Plan = Plan {
 };
 
 impl Lab {
+    /// Does the work with this process on both processors, as everything else is that it is measured with.
+    pub async fn on_both_processors<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        Cores::move_self(&self.cores.both)?;
+        let done = work.await;
+        Cores::move_self(&self.cores.load)?;
+        done
+    }
+
     pub async fn open(plan: Plan) -> anyhow::Result<Self> {
         let payquery =
             std::env::var_os("PAYQUERY_BIN").map_or_else(|| env!("CARGO_BIN_EXE_payquery").into(), PathBuf::from);

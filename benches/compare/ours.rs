@@ -40,6 +40,19 @@ pub struct Launch<'a> {
     pub under: &'a [&'a str],
 }
 
+impl<'a> Launch<'a> {
+    /// With one HTTP thread, on the processors that the load is on too.
+    pub fn beside_the_load(lab: &'a Lab, database: &'a str) -> Self {
+        Self {
+            database,
+            cores: &lab.cores.both,
+            workers: 1,
+            flags: &[],
+            under: &[],
+        }
+    }
+}
+
 /// More than any load here asks for. The burst stays below what the headers are kept ready for, as with the default quotas; and
 /// it lasts for some milliseconds at that rate, for which a thread may be kept waiting between looking at the clock and counting.
 const FLAGS: [&str; 6] = [
@@ -77,11 +90,8 @@ impl Payquery {
     /// With one worker on the server's processor.
     pub fn start_alone(lab: &Lab, database: &str) -> anyhow::Result<Self> {
         let launch = Launch {
-            database,
             cores: &lab.cores.server,
-            workers: 1,
-            flags: &[],
-            under: &[],
+            ..Launch::beside_the_load(lab, database)
         };
         Self::start(lab, &launch)
     }

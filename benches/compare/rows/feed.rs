@@ -12,7 +12,6 @@ use tokio::net::TcpStream;
 
 use crate::client::get;
 use crate::lab::Lab;
-use crate::machine::Cores;
 use crate::ours::{Launch, Payquery, Shop};
 use crate::result::{Measured, Row};
 
@@ -23,21 +22,12 @@ const TRANSACTIONS: usize = 2_000;
 const PAGE: usize = 200;
 
 pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
-    Cores::move_self(&lab.cores.both)?;
-    let measured = measure(lab).await;
-    Cores::move_self(&lab.cores.load)?;
-    measured
+    lab.on_both_processors(measure(lab)).await
 }
 
 async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
     let shop = Shop::open(lab, DATABASE).await?;
-    let launch = Launch {
-        database: DATABASE,
-        cores: &lab.cores.both,
-        workers: 1,
-        flags: &[],
-        under: &[],
-    };
+    let launch = Launch::beside_the_load(lab, DATABASE);
     let ours = Payquery::start(lab, &launch)?;
     shop.stock(lab, EVENTS / TRANSACTIONS).await?;
     let mut database = lab.cluster.connect(DATABASE).await?;

@@ -97,11 +97,8 @@ async fn fill(lab: &Lab, count: usize) -> anyhow::Result<Size> {
     let shop = Shop::open(lab, &format!("growth_{count}")).await?;
     let room = format!("--max-hot={}", count * 2);
     let launch = Launch {
-        database: &shop.database,
-        cores: &lab.cores.both,
-        workers: 1,
         flags: &[&room],
-        under: &[],
+        ..Launch::beside_the_load(lab, &shop.database)
     };
     let begun = Instant::now();
     let payquery = Payquery::start(lab, &launch)?;

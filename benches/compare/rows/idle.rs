@@ -13,11 +13,8 @@ const SETTLE: Duration = Duration::from_secs(3);
 pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
     Shop::open(lab, DATABASE).await?;
     let launch = Launch {
-        database: DATABASE,
-        cores: &lab.cores.both,
         workers: 2,
-        flags: &[],
-        under: &[],
+        ..Launch::beside_the_load(lab, DATABASE)
     };
     let ours = Payquery::start(lab, &launch)?;
     tokio::time::sleep(SETTLE).await;

@@ -17,7 +17,6 @@ use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::lab::Lab;
-use crate::machine::Cores;
 use crate::ours::{Launch, Payquery, Shop};
 use crate::result::{Measured, Row};
 
@@ -31,10 +30,7 @@ const TOGETHER: usize = 50;
 const PAGE: usize = 500;
 
 pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
-    Cores::move_self(&lab.cores.both)?;
-    let measured = measure(lab).await;
-    Cores::move_self(&lab.cores.load)?;
-    measured
+    lab.on_both_processors(measure(lab)).await
 }
 
 async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
@@ -44,11 +40,8 @@ async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
     let shop = Shop::open(lab, DATABASE).await?;
     let amqp_url = format!("--amqp-url={}", broker.url);
     let launch = Launch {
-        database: DATABASE,
-        cores: &lab.cores.both,
-        workers: 1,
         flags: &[&amqp_url, "--amqp-updates=false"],
-        under: &[],
+        ..Launch::beside_the_load(lab, DATABASE)
     };
     let ours = Payquery::start(lab, &launch)?;
     shop.stock(lab, TOGETHER).await?;

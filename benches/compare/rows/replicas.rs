@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgListener;
 
 use crate::lab::Lab;
-use crate::machine::Cores;
 use crate::ours::{Launch, Payquery, Shop};
 use crate::result::{Curve, Measured, Reach, Row, Spread, milliseconds};
 
@@ -13,21 +12,12 @@ const DATABASE: &str = "replicas";
 const SAMPLES: usize = 100;
 
 pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
-    Cores::move_self(&lab.cores.both)?;
-    let measured = measure(lab).await;
-    Cores::move_self(&lab.cores.load)?;
-    measured
+    lab.on_both_processors(measure(lab)).await
 }
 
 async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
     let shop = Shop::open(lab, DATABASE).await?;
-    let launch = Launch {
-        database: DATABASE,
-        cores: &lab.cores.both,
-        workers: 1,
-        flags: &[],
-        under: &[],
-    };
+    let launch = Launch::beside_the_load(lab, DATABASE);
     let (here, there) = (Payquery::start(lab, &launch)?, Payquery::start(lab, &launch)?);
     let what = "report at one replica → answer held at another";
     let row = |share: &str, peer: &str, reach| Row::ratio(&format!("{what}, {share} within"), peer, "ms", reach);

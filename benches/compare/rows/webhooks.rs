@@ -13,7 +13,6 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::request;
 use crate::lab::Lab;
-use crate::machine::Cores;
 use crate::ours::{Launch, Payquery, Shop};
 use crate::result::{Measured, Row};
 
@@ -23,20 +22,14 @@ const ENDPOINTS: [(usize, usize); 2] = [(1, 2_000), (10, 400)];
 const LIMIT: Duration = Duration::from_mins(1);
 
 pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
-    Cores::move_self(&lab.cores.both)?;
-    let measured = measure(lab).await;
-    Cores::move_self(&lab.cores.load)?;
-    measured
+    lab.on_both_processors(measure(lab)).await
 }
 
 async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
     let shop = Shop::open(lab, DATABASE).await?;
     let launch = Launch {
-        database: DATABASE,
-        cores: &lab.cores.both,
-        workers: 1,
         flags: &["--webhook-allow=127.0.0.0/8"],
-        under: &[],
+        ..Launch::beside_the_load(lab, DATABASE)
     };
     let ours = Payquery::start(lab, &launch)?;
     let (address, taken) = start_receiver().await?;

@@ -9,7 +9,6 @@ use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use crate::client::request;
 use crate::lab::Lab;
-use crate::machine::Cores;
 use crate::ours::{Launch, Order, Payquery, Shop};
 use crate::result::{Measured, Reach, Row};
 
@@ -20,22 +19,13 @@ pub const ORDERS: usize = 10_000;
 const CONNECTIONS: usize = 64;
 
 pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
-    Cores::move_self(&lab.cores.both)?;
-    let measured = measure(lab).await;
-    Cores::move_self(&lab.cores.load)?;
-    measured
+    lab.on_both_processors(measure(lab)).await
 }
 
 async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
     let shop = Shop::open(lab, OURS).await?;
     stock_peer(lab).await?;
-    let launch = Launch {
-        database: OURS,
-        cores: &lab.cores.both,
-        workers: 1,
-        flags: &[],
-        under: &[],
-    };
+    let launch = Launch::beside_the_load(lab, OURS);
     let ours = Payquery::start(lab, &launch)?;
     let orders = shop.stock(lab, ORDERS).await?;
     let mut versions = vec![1; ORDERS];
