@@ -22,7 +22,7 @@ const TRANSACTIONS: usize = 2_000;
 const PAGE: usize = 200;
 
 pub async fn run(lab: &Lab) -> anyhow::Result<Measured> {
-    lab.on_both_processors(measure(lab)).await
+    lab.on_both_processors(Box::pin(measure(lab))).await
 }
 
 async fn measure(lab: &Lab) -> anyhow::Result<Measured> {
