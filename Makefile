@@ -28,7 +28,7 @@ miniprogram: ## build the client library into examples/miniprogram, ready for We
 	@scripts/require.sh node npm
 	@cd clients/js && npm ci --ignore-scripts --no-progress && npm run --silent build
 
-test-clients: ## run real clients from npm and a browser against it
+test-clients: ## run real clients (JavaScript, Python, Java) and a browser against it
 	@scripts/test-clients.sh
 
 test-faults: ## break things under load (kill -9, stopped Postgres, dead lines, …) and see every promise kept

@@ -36,6 +36,8 @@ is_there() {
     nchan) [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so || -e /usr/lib64/nginx/modules/ngx_nchan_module.so ]] ;;
     venv) python3 -c 'import ensurepip, venv' ;;
     node) node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ;;
+    java) javac --version ;; # also compiles what it runs, so not without a compiler
+    amqp-client) [[ -n ${AMQP_CLASSPATH:-} || -e /usr/share/java/amqp-client.jar ]] ;;
     chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ||
       [[ -d /Applications/Chromium.app || -d '/Applications/Google Chrome.app' ]] ;;
     *) command -v "$1" ;;
@@ -64,6 +66,8 @@ install_with_apt() {
       venv) packages+=(python3-venv) ;;
       node) packages+=(nodejs) ;;
       chromium) packages+=(chromium fonts-wqy-microhei) ;; # with letters for the Chinese pages
+      java) packages+=(default-jdk-headless) ;;
+      amqp-client) packages+=(librabbitmq-client-java) ;; # for Java
       nchan) packages+=(libnginx-mod-nchan) ;; # a module of nginx
       taskset | setpriv) packages+=(util-linux) ;;
       *) packages+=("$need") ;;
@@ -93,6 +97,8 @@ install_with_brew() {
       postgres) packages+=(postgresql@17) ;;
       venv) packages+=(python) ;;
       node | npm) packages+=(node) ;;
+      java) fail "install a JDK (https://adoptium.net)" ;;
+      amqp-client) fail "name the jars of com.rabbitmq:amqp-client and org.slf4j:slf4j-api in AMQP_CLASSPATH" ;;
       chromium) fail "install Google Chrome (https://www.google.com/chrome), or name a Chromium in CHROMIUM_BIN" ;;
       *) packages+=("$need") ;;
     esac

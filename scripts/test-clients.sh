@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Real clients from npm, and a real browser, against a real payquery: a port, a private Postgres and a RabbitMQ of its own. Arguments are test
-# files (tests/clients/*.test.js when there are none).
+# Real clients from npm, PyPI and Debian, and a real browser, against a real payquery: a port, a private Postgres and a RabbitMQ of its own. Arguments
+# are test files (tests/clients/*.test.js when there are none).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-scripts/require.sh cargo cc postgres rabbitmq curl jq python3 node npm chromium
+pika=1.4.4
+standardwebhooks=1.1.0
+flask=3.1.3
+scripts/require.sh cargo cc postgres rabbitmq curl jq python3 venv node npm chromium java amqp-client
 if [[ -z ${SCRATCH_AMQP_URL:-} ]]; then
   exec scripts/scratch-rabbitmq.sh scripts/test-clients.sh "$@"
 fi
@@ -14,7 +17,14 @@ payquery=$target/debug/payquery
 log=$target/test-clients.log
 chromium=$(command -v chromium || command -v chromium-browser || echo '/Applications/Chromium.app/Contents/MacOS/Chromium')
 
-npm ci --prefix tests/clients --no-audit --no-fund
+npm ci --prefix tests/clients --ignore-scripts --no-audit --no-fund
+venv=$target/tools/clients-$pika-$standardwebhooks-$flask
+if [[ ! -e $venv/installed ]]; then
+  echo "installing pika $pika, standardwebhooks $standardwebhooks and flask $flask"
+  python3 -m venv --clear "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "pika==$pika" "standardwebhooks==$standardwebhooks" "flask==$flask"
+  touch "$venv/installed"
+fi
 
 unset DATABASE_URL
 PAYQUERY_DATA_DIR=$(mktemp -d /tmp/payquery-clients.XXXXXX)
@@ -48,7 +58,8 @@ until curl --silent --fail --max-time 5 --output /dev/null "http://$PAYQUERY_ADD
   sleep 0.1
 done
 PAYQUERY_API_KEY=$("$payquery" key create --merchant clients --json | jq -r .api_key)
-export PAYQUERY_API_KEY PAYQUERY_URL=http://$PAYQUERY_ADDR CHROMIUM=$chromium
+export PAYQUERY_API_KEY PAYQUERY_URL=http://$PAYQUERY_ADDR CHROMIUM=$chromium CLIENTS_PYTHON=$venv/bin/python
+export AMQP_CLASSPATH=${AMQP_CLASSPATH:-/usr/share/java/amqp-client.jar:/usr/share/java/slf4j-api.jar}
 
 if [[ $# -eq 0 ]]; then
   set -- tests/clients/*.test.js

@@ -1,31 +1,12 @@
 // Webhooks, received by a real server and verified by npm's standardwebhooks.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { Webhook, WebhookVerificationError } from 'standardwebhooks';
-import { Inbox, call, createOrder, report } from './support/payquery.js';
+import { call, createOrder, report } from './support/payquery.js';
+import { startReceiver } from './support/receiver.js';
 
 const ENDPOINTS = '/v1/webhook-endpoints';
-
-/// A receiver on a port of its own: { url, next() }, where next() gives { headers, body }.
-async function startReceiver() {
-  const requests = new Inbox();
-  const server = createServer(async (request, response) => {
-    let body = '';
-    for await (const chunk of request.setEncoding('utf8')) body += chunk;
-    response.writeHead(204).end();
-    requests.push({ headers: request.headers, body });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return { url: `http://127.0.0.1:${server.address().port}/hook`, next: () => requests.next() };
-}
 
 const refuses = (webhook, body, headers) => assert.throws(() => webhook.verify(body, headers), WebhookVerificationError);
 
