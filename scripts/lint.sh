@@ -15,7 +15,7 @@ step scripts/sqlx-prepare.sh --check
 PATH="$(scripts/tool.sh cargo-deny):$PATH"
 step cargo deny --locked check licenses bans sources
 if command -v shellcheck >/dev/null; then
-  step shellcheck scripts/*.sh examples/*.sh examples/replicas/*.sh .ci/run
+  step shellcheck scripts/*.sh examples/*.sh examples/replicas/*.sh tests/clients/*.sh .ci/run
 else
   echo "-- shellcheck is not installed: shell scripts are not checked"
 fi

@@ -8,12 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 needs=(node npm openssl postgres)
 [[ -n ${CHROMIUM_BIN:-} ]] || needs+=(chromium)
 scripts/require.sh "${needs[@]}"
-if [[ -z ${PAYQUERY_BIN:-} ]]; then
-  scripts/require.sh cargo cc
-  cargo build --locked --bin payquery
-  PAYQUERY_BIN=$(scripts/target-dir.sh)/debug/payquery
-fi
-PAYQUERY_BIN=$(realpath "$PAYQUERY_BIN")
+PAYQUERY_BIN=$(scripts/payquery-bin.sh)
 export PAYQUERY_BIN
 # Nothing of this shell's own settings: the tests have a Postgres of their own.
 for name in DATABASE_URL $(compgen -e PAYQUERY_ | grep -v '^PAYQUERY_BIN$'); do
