@@ -74,7 +74,8 @@ fn keep(headers: &FieldTable) -> FieldTable {
     kept
 }
 
-/// Whether an API key stands in it, wherever: a sender may have put it into the wrong place.
+/// Whether an API key stands in it, wherever: a sender may have put it into the wrong place. (However deep: no message gets
+/// through `amqp::sieve` whose headers are nested deeper than a call may go.)
 fn has_key(value: &AMQPValue) -> bool {
     match value {
         AMQPValue::LongString(text) => holds_key(text.as_bytes()),

@@ -50,6 +50,7 @@ mod preconditions;
 mod private_postgres;
 mod process;
 mod rabbitmq_events;
+mod rabbitmq_hostile;
 mod rabbitmq_outages;
 mod rabbitmq_updates;
 mod rate_limits;
