@@ -12,12 +12,14 @@
 //! - Whoever may publish to the queue can send whatever he likes: each message is carried out or put away, and the next one is
 //!   looked at. What the AMQP library itself could not read is made readable before it (`amqp::sieve`).
 
+mod answers;
 mod clerk;
 mod consumer;
 mod dead_letter;
 pub mod desk;
 mod lanes;
 mod message;
+mod outgoing;
 
 pub use consumer::Consumer;
 

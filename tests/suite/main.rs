@@ -52,6 +52,7 @@ mod process;
 mod rabbitmq_events;
 mod rabbitmq_hostile;
 mod rabbitmq_outages;
+mod rabbitmq_refusals;
 mod rabbitmq_updates;
 mod rate_limits;
 mod reading;

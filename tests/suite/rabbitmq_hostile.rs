@@ -1,15 +1,18 @@
 //! Status reports in by RabbitMQ, and somebody who may publish to the queue and means harm.
 
-use lapin::types::AMQPValue;
-use serde_json::json;
+use std::time::{Duration, Instant};
 
-use crate::support::rabbit::{DEAD, Inbox, Rabbit, Received, UPDATES};
+use lapin::types::AMQPValue;
+use payquery::domain::api_key::ApiKey;
+use serde_json::{Value, json};
+
+use crate::support::rabbit::{DEAD, Inbox, Rabbit, Received, UPDATES, with_headers, with_key};
 use crate::support::raw_publisher::{RawPublisher, long, short_text};
 use crate::support::{App, VirtualHost, eventually};
 
 /// The shop, and one who writes to its queue.
 struct Scene {
-    _host: VirtualHost,
+    host: VirtualHost,
     rabbit: Rabbit,
     app: App,
     foe: RawPublisher,
@@ -29,7 +32,7 @@ impl Scene {
         let foe = RawPublisher::connect(&host.url).await;
         let dead = rabbit.read(DEAD).await;
         Self {
-            _host: host,
+            host,
             rabbit,
             app,
             foe,
@@ -154,4 +157,85 @@ async fn what_the_broker_takes_and_is_odd_all_the_same_stops_nothing() {
     scene.foe.publish(UPDATES, &numbers, b"").await;
     assert_eq!(scene.dead.next().await.properties.timestamp(), &Some(u64::MAX));
     scene.all_is_well().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_keys_that_nobody_has_holds_a_good_message_up_for_moments_only() {
+    let mut scene = Scene::set("").await;
+    let order = scene.app.create_order().await;
+    let begin = Instant::now();
+    for number in 0..500_u16 {
+        let mut entropy = [7; ApiKey::ENTROPY_BYTES];
+        entropy[..2].copy_from_slice(&[number / 200, number % 200].map(|part| u8::try_from(part).unwrap()));
+        let key = ApiKey::generate(&entropy).unwrap();
+        let report = json!({ "order_id": order.id, "status": "failed" });
+        scene.rabbit.report(key.expose(), &report).await;
+    }
+    let sent = begin.elapsed();
+    scene.all_is_well().await;
+    let after = begin.elapsed() - sent;
+    // Ten look-ups a second would take fifty seconds; measured: two tenths of a second after the last was sent.
+    assert!(
+        after < Duration::from_secs(10),
+        "sent in {sent:?}, and {after:?} after that"
+    );
+    for _ in 0..500 {
+        assert_eq!(scene.dead.next().await.header("payquery-code"), "unauthorized");
+    }
+    assert_eq!(scene.app.read(&order).await["version"], 1);
+}
+
+#[tokio::test]
+async fn answers_go_to_no_queue_that_is_not_for_answers() {
+    let mut scene = Scene::set("").await;
+    for queue in ["warehouse", "payquery.replies.shop"] {
+        scene.rabbit.declare(queue).await;
+    }
+    let order = scene.app.create_order().await;
+    for (reply_to, status) in [
+        ("warehouse", "succeeded"),
+        (UPDATES, "failed"),
+        (DEAD, "failed"),
+        ("payquery.replies.shop", "refunded"),
+    ] {
+        let report = json!({ "order_id": order.id, "status": status }).to_string();
+        let asking = with_key(&scene.app.api_key).with_reply_to(reply_to.into());
+        scene.rabbit.send(UPDATES, asking, report.as_bytes()).await;
+    }
+    // Answers go out one after the other, so with the last the first would have come.
+    let answer = scene.rabbit.read("payquery.replies.shop").await.next().await;
+    assert_eq!(answer.json()["status"], "refunded");
+    assert_eq!(scene.rabbit.count("warehouse").await, 0);
+    for _ in 0..2 {
+        assert_eq!(scene.dead.next().await.header("payquery-code"), "illegal_transition");
+    }
+    let outcomes = async || scene.app.metric("payquery_rabbitmq_updates_total", "").await;
+    eventually(outcomes, |count| *count == 4.0).await;
+    scene.all_is_well().await;
+}
+
+#[tokio::test]
+async fn answers_that_end_a_connection_end_none_that_reports_need() {
+    let mut scene = Scene::set("").await;
+    let order = scene.app.create_order().await;
+    // A name that the broker answers with an error of the whole connection.
+    let mut ends = with_headers(&[]).with_reply_to("amq.rabbitmq.reply-to.g1h2AA==.x".into());
+    for _ in 0..20 {
+        scene.rabbit.send(UPDATES, ends.clone(), b"{}").await;
+        assert_eq!(scene.dead.next().await.header("payquery-code"), "unauthorized");
+    }
+    ends = with_key(&scene.app.api_key).with_reply_to("payquery.replies.shop".into());
+    scene.rabbit.declare("payquery.replies.shop").await;
+    let mut inbox = scene.rabbit.read("payquery.replies.shop").await;
+    // The answer to one that comes while that connection is ending may be lost; then one asks again, as the documents say.
+    let report = json!({ "order_id": order.id, "status": "succeeded" }).to_string();
+    let ask = async || {
+        scene.rabbit.send(UPDATES, ends.clone(), report.as_bytes()).await;
+        scene.rabbit.count("payquery.replies.shop").await;
+        let answer = tokio::time::timeout(Duration::from_secs(2), inbox.next()).await;
+        answer.map_or(Value::Null, |answer| answer.json())
+    };
+    eventually(ask, |answer| answer["status"] == "succeeded").await;
+    scene.all_is_well().await;
+    drop(scene.host);
 }
