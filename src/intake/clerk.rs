@@ -88,7 +88,7 @@ impl Clerk {
     /// Dead-letters a message and answers it; acknowledges it when the broker has confirmed the dead letter. After a stop it
     /// may be unacknowledged still.
     pub(super) async fn refuse(&self, message: &Message, problem: &Problem) -> Result<(), AmqpError> {
-        let properties = dead_letter::properties(&message.properties, problem);
+        let properties = dead_letter::properties(&message.properties, problem, self.outgoing.largest_frame);
         self.outgoing.put_away(&message.letter.body, properties).await?;
         acknowledge(message).await?;
         self.outcomes.dead.increment(1);

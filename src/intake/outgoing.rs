@@ -20,6 +20,8 @@ pub(super) struct Outgoing {
     /// It confirms what is published.
     channel: Channel,
     status: ConnectionStatus,
+    /// Bytes; as was agreed with the broker.
+    pub(super) largest_frame: u32,
 }
 
 impl Outgoing {
@@ -29,6 +31,7 @@ impl Outgoing {
         Ok(Self {
             channel,
             status: connection.status().clone(),
+            largest_frame: connection.configuration().frame_max(),
         })
     }
 

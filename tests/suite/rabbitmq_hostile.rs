@@ -126,6 +126,12 @@ async fn headers_of_more_than_the_frames_that_were_agreed_upon_are_put_away_and_
     let values = [&short_text(b"many")[..], b"A", &long(&[b'V'; 7000])].concat();
     scene.publish(&[&[0x20, 0][..], &long(&values)].concat()).await;
     scene.put_away_without_its_properties().await;
+    // These fit, but not together with why they were put away.
+    let member = [&short_text(b"long")[..], b"S", &long(&[b'x'; 8000])].concat();
+    scene.publish(&[&[0x20, 0][..], &long(&member)].concat()).await;
+    let letter = scene.dead.next().await;
+    assert_eq!(letter.header("payquery-code"), "unauthorized");
+    assert_eq!((has_mark(&letter), letter.header("long")), (false, String::new()));
     scene.all_is_well().await;
 }
 
