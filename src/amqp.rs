@@ -4,6 +4,8 @@
 //! whatever was not confirmed.
 
 mod patience;
+mod sieve;
+mod sieved;
 mod topology;
 
 use std::fmt;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, ConnectionStatus};
 use tokio::time::timeout;
 
 pub use patience::{Backoff, Outage, until_stopped};
@@ -53,11 +55,17 @@ pub const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Seconds of silence after which either side sends something; after twice as many the line counts as dead. What the URL says
 /// (`?heartbeat=`) counts more.
 const HEARTBEAT: u16 = 15;
+/// By the protocol none may ask for less.
+const SMALLEST_FRAME: u32 = 4096;
+/// The URL (`?frame_max=`) and the broker may ask for less.
+const LARGEST_FRAME: u32 = sieve::LARGEST_FRAME;
 
 impl Broker {
     pub fn new(url: &str, authorities: Option<String>) -> Result<Self, BadUrl> {
         let mut uri: AMQPUri = url.parse().map_err(|_| BadUrl)?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
+        let frame_max = uri.query.frame_max.filter(|&given| given > 0);
+        uri.query.frame_max = Some(frame_max.unwrap_or(LARGEST_FRAME).clamp(SMALLEST_FRAME, LARGEST_FRAME));
         Ok(Self { uri, authorities })
     }
 
@@ -68,9 +76,7 @@ impl Broker {
             identity: None,
             cert_chain: self.authorities.clone(),
         };
-        let runtime = lapin::runtime::default_runtime()?;
-        let connecting = Connection::connect_uri_with_config(self.uri.clone(), properties, tls, runtime);
-        within("connecting", connecting).await
+        within("connecting", sieved::connect(self.uri.clone(), properties, tls)).await
     }
 }
 
@@ -103,6 +109,11 @@ pub async fn within<T>(what: &'static str, answer: impl Future<Output = lapin::R
         Ok(answer) => Ok(answer?),
         Err(_) => Err(AmqpError::NoAnswer(what)),
     }
+}
+
+/// Whether the broker has said that it takes nothing for now, because it is short of memory or disk.
+pub fn is_blocked(status: &ConnectionStatus) -> bool {
+    status.connected() && status.blocked()
 }
 
 /// Says goodbye, and does not insist. To be called while channels and consumers of the connection are still held: the broker
@@ -142,6 +153,16 @@ mod tests {
         let heartbeat = |url| Broker::new(url, None).map(|broker| broker.uri.query.heartbeat);
         assert_eq!(heartbeat("amqp://mq"), Ok(Some(HEARTBEAT)));
         assert_eq!(heartbeat("amqp://mq?heartbeat=5"), Ok(Some(5)));
+    }
+
+    #[test]
+    fn no_frame_is_larger_than_the_sieve_takes_but_smaller_ones_may_be_asked_for() {
+        let frame_max = |url| Broker::new(url, None).map(|broker| broker.uri.query.frame_max);
+        assert_eq!(frame_max("amqp://mq"), Ok(Some(131_072)));
+        assert_eq!(frame_max("amqp://mq?frame_max=0"), Ok(Some(131_072)));
+        assert_eq!(frame_max("amqp://mq?frame_max=1000000"), Ok(Some(131_072)));
+        assert_eq!(frame_max("amqp://mq?frame_max=8192"), Ok(Some(8192)));
+        assert_eq!(frame_max("amqp://mq?frame_max=7"), Ok(Some(4096)));
     }
 
     #[test]

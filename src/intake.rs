@@ -9,13 +9,17 @@
 //! - What passes by itself (the database is away) is tried again for as long as it takes. What cannot be applied goes to the
 //!   dead-letter queue with the problem document that a request would have been answered with, and without the API key.
 //! - At most `PREFETCH` messages are in memory.
+//! - Whoever may publish to the queue can send whatever he likes: each message is carried out or put away, and the next one is
+//!   looked at. What the AMQP library itself could not read is made readable before it (`amqp::sieve`).
 
+mod answers;
 mod clerk;
 mod consumer;
 mod dead_letter;
 pub mod desk;
 mod lanes;
 mod message;
+mod outgoing;
 
 pub use consumer::Consumer;
 

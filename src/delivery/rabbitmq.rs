@@ -178,7 +178,7 @@ impl Publisher {
         // From before the first look at the log: what is committed later is heard of.
         let mut news = self.news.listen(None);
         while !stop.is_cancelled() {
-            let outcome = if is_blocked(connection) {
+            let outcome = if amqp::is_blocked(connection.status()) {
                 // What is not sent yet stays in the log, and the database is left alone.
                 Some(Err(AmqpError::Blocked.into()))
             } else {
@@ -190,7 +190,7 @@ impl Publisher {
                     outage.works();
                     backoff.reset();
                 }
-                Err(StepError::Broker(error)) if !is_blocked(connection) => return Err(error.into()),
+                Err(StepError::Broker(error)) if !amqp::is_blocked(connection.status()) => return Err(error.into()),
                 Err(error) => {
                     self.failed(&error, outage);
                     let _ = stop.run_until_cancelled(sleep(backoff.pause())).await;
@@ -273,11 +273,6 @@ impl Publisher {
 async fn sent<F: Future>(mut begun: std::pin::Pin<Box<MaybeDone<F>>>) -> F::Output {
     begun.as_mut().await;
     begun.as_mut().take_output().expect("is awaited and taken once")
-}
-
-/// Whether the broker has said that it takes nothing for now.
-fn is_blocked(connection: &Connection) -> bool {
-    connection.status().connected() && connection.status().blocked()
 }
 
 /// A channel that confirms what is published on it, when the exchange is there.

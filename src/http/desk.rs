@@ -9,6 +9,7 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::auth::{MISSING_KEY, WRONG_KEY};
 use super::body::{self, is_json};
@@ -23,23 +24,28 @@ use crate::domain::api_key;
 use crate::domain::order::MerchantId;
 use crate::intake::desk::{Applied, Desk, Letter, Problem, Refusal, Update};
 
-/// What stands for the client's address, which a message does not have: failed attempts by message are counted together.
+/// What stands for the client's address, which a message does not have: failed attempts by message are counted together. (No
+/// message is refused for their number.)
 const THE_QUEUE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// For so long a key that did not open is refused without another look-up. (Keys are random: one that does not open will not
 /// be issued later.)
 const REMEMBERED: Duration = Duration::from_secs(5);
 /// Refused keys that are remembered at once.
 const MOST_REMEMBERED: usize = 1000;
+/// Keys that are looked up at once. They have no limit a second, as requests have for each client's address: the door to the
+/// queue is the broker's, and where each look-up waited for its second, whoever passes that door with keys that nobody has
+/// would hold up all others. So many leave the database's connections to requests.
+const LOOK_UPS: usize = 2;
 
 /// See the module's head.
 #[derive(Debug)]
 pub struct MessageDesk {
     door: Arc<Door>,
     refused: Mutex<RefusedKeys>,
+    look_ups: Semaphore,
 }
 
-/// Keys that did not open: a backend whose key was revoked sends on, and must not use up what look-ups there are, or the
-/// messages of all others would wait behind its own.
+/// Keys that did not open: a backend whose key was revoked sends on, and need not cost a look-up each time.
 #[derive(Debug)]
 struct RefusedKeys {
     since: Instant,
@@ -55,16 +61,19 @@ impl MessageDesk {
         Self {
             door,
             refused: Mutex::new(refused),
+            look_ups: Semaphore::new(LOOK_UPS),
         }
     }
 
     async fn open(&self, letter: &Letter) -> Result<MerchantId, ApiError> {
         let key = letter.api_key.as_deref().ok_or(MISSING_KEY)?;
+        // (Before the key is looked for among the refused: others with the same key may be under way.)
+        let _place = self.look_ups.acquire().await.expect("is never closed");
         if self.refused.lock().holds(key) {
             self.door.count_failure(THE_QUEUE, WRONG_KEY);
             return Err(WRONG_KEY);
         }
-        match self.door.look_up_key(THE_QUEUE, key).await? {
+        match self.door.look_up_key(None, key).await? {
             Ok(active) => Ok(active.merchant_id),
             Err(error) => {
                 // It is counted, and refused for what it is: to tell a message that it came too early would be to lose it.

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::options::{BasicAckOptions, BasicPublishOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation};
+use lapin::options::BasicAckOptions;
 use metrics::Counter;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Applied, Desk, Problem, Refusal, Update};
+use super::answers::Answers;
+use super::dead_letter;
+use super::desk::{Desk, Problem, Refusal, Update};
 use super::message::Message;
-use super::{DEAD, dead_letter};
-use crate::amqp::{self, AmqpError, short};
+use super::outgoing::Outgoing;
+use crate::amqp::{self, AmqpError};
 use crate::domain::order::MerchantId;
 
 /// Between two tries of what passes by itself. (While the database is away nobody asks it: a try costs nothing.)
@@ -35,12 +35,12 @@ pub(super) struct Outcomes {
     pub(super) retried: Counter,
 }
 
-/// Who carries messages out, and answers them.
+/// Who carries messages out, and has them answered.
 #[derive(Debug)]
 pub(super) struct Clerk {
     pub(super) desk: Arc<dyn Desk>,
-    /// For answers and dead letters; confirms them.
-    pub(super) outgoing: Channel,
+    pub(super) outgoing: Outgoing,
+    pub(super) answers: Answers,
     pub(super) outcomes: Outcomes,
 }
 
@@ -66,7 +66,7 @@ impl Clerk {
                     acknowledge(message).await?;
                     self.outcomes.applied.increment(1);
                     tracing::info!(request.id = id, "update by message");
-                    self.answer(message, Ok(&applied)).await;
+                    self.answers.send(&message.properties, Ok(&applied));
                     return Ok(());
                 }
                 Err(Refusal::ForGood(problem)) => return self.refuse(message, &problem).await,
@@ -85,69 +85,16 @@ impl Clerk {
         sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
     }
 
-    /// Dead-letters a message and answers it; acknowledges it when the broker has confirmed the dead letter.
+    /// Dead-letters a message and answers it; acknowledges it when the broker has confirmed the dead letter. After a stop it
+    /// may be unacknowledged still.
     pub(super) async fn refuse(&self, message: &Message, problem: &Problem) -> Result<(), AmqpError> {
-        let properties = dead_letter::properties(&message.properties, problem);
-        let returned = self.publish(DEAD, &message.letter.body, properties, true).await?;
-        if returned {
-            return Err(AmqpError::QueueGone(DEAD));
-        }
+        let properties = dead_letter::properties(&message.properties, problem, self.outgoing.largest_frame);
+        self.outgoing.put_away(&message.letter.body, properties).await?;
         acknowledge(message).await?;
         self.outcomes.dead.increment(1);
         tracing::info!(request.id = %message.letter.request_id, code = problem.code, "update by message refused");
-        self.answer(message, Err(problem)).await;
+        self.answers.send(&message.properties, Err(problem));
         Ok(())
-    }
-
-    /// Tells whoever asked to be told, once: nobody there any more, a queue that is full, a name that the broker does not take are
-    /// the asker's affair. Whoever hears nothing sends the report again, which changes nothing.
-    async fn answer(&self, message: &Message, outcome: Result<&Applied, &Problem>) {
-        let Some(reply_to) = message.properties.reply_to() else {
-            return;
-        };
-        let mut headers = FieldTable::default();
-        let (status, content_type, body) = match outcome {
-            Ok(applied) => {
-                headers.insert("etag".into(), AMQPValue::LongString(applied.etag.as_str().into()));
-                (200, "application/json", &applied.order)
-            }
-            Err(problem) => (problem.status, "application/problem+json", &problem.json),
-        };
-        headers.insert("payquery-status".into(), AMQPValue::LongInt(status.into()));
-        let mut properties = BasicProperties::default()
-            .with_content_type(content_type.into())
-            .with_app_id("payquery".into())
-            .with_headers(headers);
-        if let Some(correlation_id) = message.properties.correlation_id() {
-            properties = properties.with_correlation_id(correlation_id.clone());
-        }
-        if let Err(error) = self.publish(reply_to.as_str(), body, properties, false).await {
-            tracing::debug!(request.id = %message.letter.request_id, %error, "an answer could not be sent");
-        }
-    }
-
-    /// To the queue of that name; says whether it came back because there is none.
-    async fn publish(
-        &self,
-        queue: &str,
-        body: &[u8],
-        properties: BasicProperties,
-        mandatory: bool,
-    ) -> Result<bool, AmqpError> {
-        let options = BasicPublishOptions {
-            mandatory,
-            immediate: false,
-        };
-        let publishing = async {
-            let sent = self
-                .outgoing
-                .basic_publish("".into(), short(queue), options, body, properties);
-            sent.await?.await
-        };
-        match amqp::within("publishing", publishing).await? {
-            Confirmation::Ack(returned) => Ok(returned.is_some()),
-            Confirmation::Nack(_) | Confirmation::NotRequested => Err(AmqpError::Refused { refused: 1, sent: 1 }),
-        }
     }
 }
 

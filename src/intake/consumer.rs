@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
 use lapin::message::Delivery;
-use lapin::options::{BasicConsumeOptions, BasicQosOptions, ConfirmSelectOptions};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection};
 use metrics::{Counter, Gauge, counter, gauge};
@@ -13,12 +15,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{self, Answers};
 use super::clerk::{Clerk, Outcomes, Work};
-use super::desk::Desk;
+use super::desk::{Desk, Problem, Update};
 use super::lanes::{Lane, Lanes};
 use super::message::Message;
+use super::outgoing::Outgoing;
 use super::{DEAD, UPDATES};
 use crate::amqp::{self, AmqpError, Backoff, Broker, Outage, until_stopped};
+use crate::domain::order::MerchantId;
 
 /// Messages in memory at once. Enough for whole batches (`service::update`), few enough that the largest are bearable.
 const PREFETCH: u16 = 128;
@@ -53,9 +58,22 @@ impl Consumer {
 
     /// Takes messages until `stop`.
     pub async fn run(self, stop: CancellationToken) {
+        let (answers, post) = answers::open(self.broker.clone());
+        tokio::join!(self.take_messages(answers, &stop), until_stopped(&stop, post.run()));
+    }
+
+    /// (With the last of `answers` the sending of answers ends.)
+    async fn take_messages(&self, answers: Answers, stop: &CancellationToken) {
         let (mut outage, mut backoff) = (Outage::of("updates from rabbitmq"), Backoff::default());
         while !stop.is_cancelled() {
-            if let Err(error) = self.sit(&stop, &mut outage, &mut backoff).await {
+            let Some(lines) = stop.run_until_cancelled(self.connect()).await else {
+                return;
+            };
+            let outcome = match lines {
+                Ok(lines) => self.sit(lines, &answers, stop, (&mut outage, &mut backoff)).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
                 self.failures.increment(1);
                 outage.failed(&error);
                 let _ = stop.run_until_cancelled(sleep(backoff.pause())).await;
@@ -63,13 +81,21 @@ impl Consumer {
         }
     }
 
+    /// The line that messages come over, and the one that dead letters go out over.
+    async fn connect(&self) -> Result<(Connection, Connection), AmqpError> {
+        let taking = self.broker.connect("payquery: updates").await?;
+        Ok((taking, self.broker.connect("payquery: dead letters").await?))
+    }
+
     /// One connection's life. Ends well only when it is to stop.
-    async fn sit(&self, stop: &CancellationToken, outage: &mut Outage, backoff: &mut Backoff) -> Result<(), AmqpError> {
-        let Some(connection) = stop.run_until_cancelled(self.broker.connect("payquery: updates")).await else {
-            return Ok(());
-        };
-        let connection = connection?;
-        let mut sitting = self.sit_down(&connection).await;
+    async fn sit(
+        &self,
+        (taking, outgoing): (Connection, Connection),
+        answers: &Answers,
+        stop: &CancellationToken,
+        (outage, backoff): (&mut Outage, &mut Backoff),
+    ) -> Result<(), AmqpError> {
+        let mut sitting = self.sit_down(&taking, &outgoing, answers).await;
         let outcome = match &mut sitting {
             Ok(sitting) => {
                 outage.works();
@@ -86,26 +112,31 @@ impl Consumer {
         };
         self.connected.set(0.0);
         // (While channels and consumer are still held.)
-        amqp::close(&connection).await;
+        tokio::join!(amqp::close(&taking), amqp::close(&outgoing));
         outcome
     }
 
-    async fn sit_down(&self, connection: &Connection) -> Result<Sitting, AmqpError> {
-        amqp::ensure_queue(connection, DEAD, of_type_quorum()).await?;
-        amqp::ensure_queue(connection, UPDATES, one_consumer_at_a_time()).await?;
-        let channel = amqp::within("opening a channel", connection.create_channel()).await?;
+    async fn sit_down(
+        &self,
+        taking: &Connection,
+        outgoing: &Connection,
+        answers: &Answers,
+    ) -> Result<Sitting, AmqpError> {
+        amqp::ensure_queue(taking, DEAD, of_type_quorum()).await?;
+        amqp::ensure_queue(taking, UPDATES, one_consumer_at_a_time()).await?;
+        let outgoing = Outgoing::open(outgoing).await?;
+        let channel = amqp::within("opening a channel", taking.create_channel()).await?;
         amqp::within("limiting", channel.basic_qos(PREFETCH, BasicQosOptions::default())).await?;
         let (options, nothing) = (BasicConsumeOptions::default(), FieldTable::default());
         let consuming = channel.basic_consume(UPDATES.into(), "".into(), options, nothing);
         let deliveries = amqp::within("consuming", consuming).await?;
-        let outgoing = amqp::within("opening a channel", connection.create_channel()).await?;
-        amqp::within("confirms", outgoing.confirm_select(ConfirmSelectOptions::default())).await?;
         Ok(Sitting {
             deliveries,
             _channel: channel,
             clerk: Arc::new(Clerk {
                 desk: Arc::clone(&self.desk),
                 outgoing,
+                answers: answers.clone(),
                 outcomes: self.outcomes.clone(),
             }),
         })
@@ -140,12 +171,17 @@ struct Sitting {
 /// What has become of a message: of one that had a lane, the lane is free again.
 type Done = Result<Option<Lane>, AmqpError>;
 
+/// A message whose merchant is being looked up, and then what it says.
+type Reading = BoxFuture<'static, (Message, Result<(MerchantId, Update), Problem>)>;
+
 impl Sitting {
     /// Until `stop`, or until the connection or the queue is gone. In the end what is under way is done with, as long as the
     /// limit allows; nothing new is begun, and nothing is given back before: or another replica would begin with what comes
     /// after it.
     async fn take_messages(&mut self, stop: &CancellationToken) -> Result<(), AmqpError> {
         let (mut lanes, mut under_way) = (Lanes::default(), JoinSet::<Done>::new());
+        // Read many at a time, and sorted into their lanes in the order of the queue.
+        let mut arriving = FuturesOrdered::<Reading>::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -156,9 +192,10 @@ impl Sitting {
                         self.begin(&mut under_way, lane, work, stop);
                     }
                 }
+                Some((message, read)) = arriving.next() => self.sort_in(message, read, &mut lanes, &mut under_way, stop),
                 delivery = self.deliveries.next() => {
                     let delivery = delivery.ok_or(AmqpError::QueueGone(UPDATES))?;
-                    self.take_in(delivery?, &mut lanes, &mut under_way, stop).await;
+                    arriving.push_back(self.read(delivery?));
                 }
             }
         }
@@ -171,19 +208,26 @@ impl Sitting {
         until_stopped(stop, finishing).await.unwrap_or(Ok(()))
     }
 
-    /// Finds out whose a message is and what it says; sends it on its way or into its lane.
-    async fn take_in(
+    /// Finds out whose a message is and what it says.
+    fn read(&self, delivery: Delivery) -> Reading {
+        let clerk = Arc::clone(&self.clerk);
+        Box::pin(async move {
+            let message = Message::of(delivery, &*clerk.desk);
+            let merchant = clerk.identify(&message).await;
+            let read = merchant.and_then(|merchant| Ok((merchant, clerk.desk.read(&message.letter)?)));
+            (message, read)
+        })
+    }
+
+    /// Sends a message on its way or into its lane.
+    fn sort_in(
         &self,
-        delivery: Delivery,
+        message: Message,
+        read: Result<(MerchantId, Update), Problem>,
         lanes: &mut Lanes<Arc<Work>>,
         under_way: &mut JoinSet<Done>,
         stop: &CancellationToken,
     ) {
-        let clerk = Arc::clone(&self.clerk);
-        let message = Message::of(delivery, &*clerk.desk);
-        let identified = stop.run_until_cancelled(clerk.identify(&message)).await;
-        let Some(identified) = identified else { return };
-        let read = identified.and_then(|merchant| Ok((merchant, clerk.desk.read(&message.letter)?)));
         match read {
             Ok((merchant, update)) => {
                 let lane = (merchant, update.name.clone());
@@ -197,6 +241,7 @@ impl Sitting {
                 }
             }
             Err(problem) => {
+                let clerk = Arc::clone(&self.clerk);
                 under_way.spawn(async move { clerk.refuse(&message, &problem).await.map(|()| None) });
             }
         }

@@ -10,14 +10,18 @@ use crate::domain::api_key;
 const SECRETS: [&str; 2] = ["api-key", "authorization"];
 /// Headers that the broker would act upon: further routing keys.
 const ORDERS_TO_THE_BROKER: [&str; 2] = ["CC", "BCC"];
-/// Headers that are longer than this together are left out, or ours would not find room in a frame beside them.
+/// Headers that are longer than this together are left out, or ours would not find room in a frame beside them. Where frames are
+/// small, it is a quarter of a frame.
 const MOST_HEADERS: usize = 32 * 1024;
 /// On disk before it is confirmed.
 const PERSISTENT: u8 = 2;
 
-/// The original's properties but for what would stop or hide it, and the problem as headers.
-pub(super) fn properties(original: &BasicProperties, problem: &Problem) -> BasicProperties {
-    let mut headers = original.headers().as_ref().map(keep).unwrap_or_default();
+/// The original's properties but for what would stop or hide it, and the problem as headers: of one frame, which has at most so
+/// many bytes.
+pub(super) fn properties(original: &BasicProperties, problem: &Problem, largest_frame: u32) -> BasicProperties {
+    let most_headers = MOST_HEADERS.min(largest_frame as usize / 4);
+    let headers = original.headers().as_ref();
+    let mut headers = headers.map(|headers| keep(headers, most_headers)).unwrap_or_default();
     let json = String::from_utf8_lossy(&problem.json).into_owned();
     headers.insert("payquery-code".into(), AMQPValue::LongString(problem.code.into()));
     headers.insert("payquery-status".into(), AMQPValue::LongInt(problem.status.into()));
@@ -57,7 +61,7 @@ pub(super) fn properties(original: &BasicProperties, problem: &Problem) -> Basic
     kept
 }
 
-fn keep(headers: &FieldTable) -> FieldTable {
+fn keep(headers: &FieldTable, most_headers: usize) -> FieldTable {
     let mut kept = FieldTable::default();
     for (name, value) in headers.inner() {
         let is_secret = SECRETS.iter().any(|secret| name.as_str().eq_ignore_ascii_case(secret));
@@ -66,15 +70,35 @@ fn keep(headers: &FieldTable) -> FieldTable {
             kept.insert(name.clone(), value.clone());
         }
     }
-    // (As text they are longer than as bytes.)
-    if format!("{kept:?}").len() > MOST_HEADERS {
+    if table_size(&kept) > most_headers {
         kept = FieldTable::default();
         kept.insert("payquery-headers-left-out".into(), AMQPValue::Boolean(true));
     }
     kept
 }
 
-/// Whether an API key stands in it, wherever: a sender may have put it into the wrong place.
+/// The bytes that it takes in a frame.
+fn table_size(table: &FieldTable) -> usize {
+    let members = table.inner().iter();
+    4 + members
+        .map(|(name, value)| 1 + name.as_str().len() + value_size(value))
+        .sum::<usize>()
+}
+
+/// With its type. (A number takes at most eight.)
+fn value_size(value: &AMQPValue) -> usize {
+    1 + match value {
+        AMQPValue::LongString(text) => 4 + text.len(),
+        AMQPValue::ShortString(text) => 1 + text.as_str().len(),
+        AMQPValue::ByteArray(bytes) => 4 + bytes.len(),
+        AMQPValue::FieldArray(values) => 4 + values.as_slice().iter().map(value_size).sum::<usize>(),
+        AMQPValue::FieldTable(table) => table_size(table),
+        _ => 8,
+    }
+}
+
+/// Whether an API key stands in it, wherever: a sender may have put it into the wrong place. (However deep: no message gets
+/// through `amqp::sieve` whose headers are nested deeper than a call may go.)
 fn has_key(value: &AMQPValue) -> bool {
     match value {
         AMQPValue::LongString(text) => holds_key(text.as_bytes()),
@@ -133,7 +157,7 @@ mod tests {
             .with_message_id("m".into())
             .with_correlation_id("pqk_secret".into())
             .with_reply_to("amq.rabbitmq.reply-to".into());
-        let kept = properties(&original, &problem());
+        let kept = properties(&original, &problem(), 131_072);
         assert!(!format!("{kept:?}").contains("pqk_secret"));
         let headers = kept.headers().clone().expect("there are headers");
         let names: Vec<_> = headers.inner().keys().map(|name| name.as_str().to_owned()).collect();
@@ -155,9 +179,18 @@ mod tests {
     fn headers_that_fill_a_frame_are_left_out() {
         let mut headers = FieldTable::default();
         headers.insert("long".into(), text(&"x".repeat(100_000)));
-        let kept = properties(&BasicProperties::default().with_headers(headers), &problem());
+        let original = BasicProperties::default().with_headers(headers);
+        let kept = properties(&original, &problem(), 131_072);
         let headers = kept.headers().clone().expect("there are headers");
         assert!(headers.contains_key("payquery-headers-left-out") && !headers.contains_key("long"));
         assert!(headers.contains_key("payquery-problem"));
+        let mut headers = FieldTable::default();
+        headers.insert("long".into(), text(&"x".repeat(2000)));
+        let original = BasicProperties::default().with_headers(headers);
+        for (largest_frame, is_kept) in [(131_072, true), (16_384, true), (4096, false)] {
+            let kept = properties(&original, &problem(), largest_frame);
+            let headers = kept.headers().as_ref().expect("there are headers");
+            assert_eq!(headers.contains_key("long"), is_kept, "{largest_frame}");
+        }
     }
 }

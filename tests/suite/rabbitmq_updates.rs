@@ -164,11 +164,11 @@ async fn what_cannot_be_applied_goes_to_the_dead_letters_with_its_reason() {
 async fn whoever_asks_for_an_answer_gets_the_one_that_put_gives() {
     let (_host, rabbit, app) = connected().await;
     let order = app.create_order().await;
-    rabbit.declare("answers").await;
-    let mut inbox = rabbit.read("answers").await;
+    rabbit.declare("payquery.replies.test").await;
+    let mut inbox = rabbit.read("payquery.replies.test").await;
     let asking = |id: &str| {
         with_key(&app.api_key)
-            .with_reply_to("answers".into())
+            .with_reply_to("payquery.replies.test".into())
             .with_correlation_id(id.into())
     };
     let body = json!({ "order_id": order.id, "status": "succeeded" }).to_string();
@@ -187,7 +187,7 @@ async fn whoever_asks_for_an_answer_gets_the_one_that_put_gives() {
     let content_type = answer.properties.content_type().as_ref().unwrap();
     assert_eq!(content_type.as_str(), "application/problem+json");
     assert_eq!(answer.properties.correlation_id(), &Some("two".into()));
-    let gone = with_key(&app.api_key).with_reply_to("nobody".into());
+    let gone = with_key(&app.api_key).with_reply_to("payquery.replies.nobody".into());
     rabbit
         .send(
             UPDATES,
@@ -204,9 +204,12 @@ async fn whoever_asks_for_an_answer_gets_the_one_that_put_gives() {
 async fn answers_that_cannot_be_delivered_stop_nothing_and_are_sent_once() {
     let (_host, rabbit, app) = connected().await;
     let order = app.create_order().await;
-    rabbit.declare_full("full").await;
+    rabbit.declare_full("payquery.replies.full").await;
     // The second one is a name that the broker answers with an error of the whole connection.
-    for (number, reply_to) in ["full", "amq.rabbitmq.reply-to.g1h2AA==.x"].into_iter().enumerate() {
+    for (number, reply_to) in ["payquery.replies.full", "amq.rabbitmq.reply-to.g1h2AA==.x"]
+        .into_iter()
+        .enumerate()
+    {
         let asking = with_key(&app.api_key).with_reply_to(reply_to.into());
         rabbit.send(UPDATES, asking, b"{}").await;
         let body = json!({ "order_id": order.id, "status": if number == 0 { "succeeded" } else { "refunded" } });

@@ -16,6 +16,7 @@ mod place;
 mod process;
 pub mod rabbit;
 mod raw;
+pub mod raw_publisher;
 pub mod receiver;
 pub mod schema;
 pub mod socket;

@@ -56,7 +56,7 @@ impl Server {
             .env("HOME", &self.directory)
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env("RABBITMQ_NODENAME", format!("payquery{}@localhost", self.ports.amqp))
+            .env("RABBITMQ_NODENAME", self.node())
             .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
             .env("RABBITMQ_CONFIG_FILE", inside("rabbitmq.conf"))
@@ -72,6 +72,24 @@ impl Server {
         let running = Running { server, epmd };
         self.wait_until_up();
         running
+    }
+
+    /// Its tool for operators.
+    fn control(&self) -> Command {
+        let mut command = Command::new(program().with_file_name("rabbitmqctl"));
+        command
+            .env("HOME", &self.directory)
+            .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
+            .env("RABBITMQ_NODENAME", self.node())
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    fn node(&self) -> String {
+        format!("payquery{}@localhost", self.ports.amqp)
     }
 
     fn write_settings(&self) {
@@ -361,6 +379,14 @@ impl OwnBroker {
     /// From its next start on it says that its disk is full, or not any more.
     pub fn set_disk_full(&mut self, is_full: bool) {
         self.server.disk_limit = if is_full { 1 << 60 } else { DISK_LIMIT };
+    }
+
+    /// From now on it says that it is short of memory, or not any more.
+    pub async fn set_short_of_memory(&self, is_short: bool) {
+        let mut command = self.server.control();
+        let arguments = ["set_vm_memory_high_watermark", if is_short { "0" } else { "0.9" }];
+        let status = tokio::task::spawn_blocking(move || command.args(arguments).status());
+        assert!(status.await.unwrap().unwrap().success());
     }
 
     pub async fn start(mut self) -> Self {

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer, ExchangeKind};
@@ -59,6 +59,11 @@ impl Rabbit {
                 .exchange_declare(EXCHANGE.into(), ExchangeKind::Topic, durable, FieldTable::default());
         declaring.await.unwrap();
         self.declare(queue).await;
+        self.bind_declared(queue, keys).await;
+    }
+
+    /// A queue that is there, and so is the exchange.
+    pub async fn bind_declared(&self, queue: &str, keys: &[&str]) {
         for key in keys {
             let (options, nothing) = (QueueBindOptions::default(), FieldTable::default());
             let binding = self
@@ -70,13 +75,23 @@ impl Rabbit {
 
     /// A queue that takes nothing at all.
     pub async fn declare_full(&self, queue: &str) {
+        self.declare_short(queue, 0).await;
+    }
+
+    /// A queue that has room for so many messages, and refuses more.
+    pub async fn declare_short(&self, queue: &str, length: i32) {
         let mut arguments = FieldTable::default();
-        arguments.insert("x-max-length".into(), AMQPValue::LongInt(0));
+        arguments.insert("x-max-length".into(), AMQPValue::LongInt(length));
         arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
         let declared = self
             .channel
             .queue_declare(queue.into(), QueueDeclareOptions::default(), arguments);
         declared.await.unwrap();
+    }
+
+    pub async fn delete(&self, queue: &str) {
+        let deleting = self.channel.queue_delete(queue.into(), QueueDeleteOptions::default());
+        deleting.await.unwrap();
     }
 
     pub async fn declare(&self, queue: &str) {
