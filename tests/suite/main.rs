@@ -55,6 +55,7 @@ mod rabbitmq_updates;
 mod rate_limits;
 mod reading;
 mod refusals;
+mod readiness;
 mod replicas;
 mod report_preconditions;
 mod reporting_faults;
