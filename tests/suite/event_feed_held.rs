@@ -44,7 +44,6 @@ async fn creations_reports_rejections_and_expiry_wake_it_with_just_that() {
     );
 }
 
-/// By the doorbell or the tick: rejections do not ring.
 #[tokio::test]
 async fn what_another_replica_commits_wakes_it_within_the_tick() {
     let one = App::spawn().await;
