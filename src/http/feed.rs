@@ -153,9 +153,8 @@ impl Door {
         if question.wait == 0 || !page.events.is_empty() || page.has_more {
             return Ok((page, None));
         }
-        let holds = &self.service.holds;
-        let Some(mut stay) = holds.stay() else {
-            return Ok((page, Some(holds.no_place())));
+        let Some(mut stay) = reader.stay() else {
+            return Ok((page, Some(self.service.holds.no_place())));
         };
         stay.begin(Duration::from_secs(question.wait.into()));
         let ending = reader.wait(limit, &mut stay).await?;

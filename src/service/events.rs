@@ -3,14 +3,16 @@
 //! A reader listens, then reads, then waits, and reads again after each bell; so no wake-up is lost. What it has read is in its
 //! cursor and nowhere else. It has a connection while it reads a page, none while it waits.
 
-use std::pin::Pin;
+mod stay;
+mod turns;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Service;
-use super::wait::{Ending, Holds, Place, shortened};
+use super::wait::Ending;
 use crate::db::event_log::{self, LogError, LogPage, Selection};
 use crate::db::order_events::LoggedEvent;
 use crate::db::{DbError, PooledConnection};
@@ -18,6 +20,9 @@ use crate::domain::event::EventKind;
 use crate::domain::log_cursor::LogCursor;
 use crate::domain::order::MerchantId;
 use crate::hub::Listener;
+pub(super) use stay::FeedPlaces;
+pub use stay::Stay;
+pub(super) use turns::LogTurns;
 
 /// Where a reader begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,14 +57,6 @@ pub struct EventPage {
     pub has_more: bool,
 }
 
-/// A reader's place in the account of those who wait, and how long it may wait in it.
-#[expect(missing_debug_implementations, reason = "a future has none")]
-pub struct Stay {
-    _place: Place,
-    deadline: Pin<Box<Sleep>>,
-    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
 /// How long a page is looked for when all that is found is of other types: then the client is told how far that went.
 const SEARCH_LIMIT: Duration = Duration::from_secs(5);
 /// The same when something was found: it is told soon rather than in a full page.
@@ -68,8 +65,6 @@ const FILL_LIMIT: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(50);
 /// The same while the database is away.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(500);
-/// How long a reader waits for its turn to have a connection.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Service {
     /// Opens the feed of a merchant's events of these types; of all types, when none is named.
@@ -103,11 +98,6 @@ impl Service {
 
     /// A quarter of the connections is for readers of the log, however many there are: they must not keep reports waiting.
     async fn read_log(&self, cursor: &LogCursor, selection: Selection<'_>) -> Result<LogPage, LogError> {
-        let turn = timeout(PATIENCE, self.log_reads.acquire()).await;
-        let _turn = turn
-            .ok()
-            .and_then(Result::ok)
-            .ok_or(DbError::Unavailable(sqlx::Error::PoolTimedOut))?;
         let mut connection: PooledConnection = self.connection().await?;
         let page = async {
             match event_log::read(&mut connection, cursor, selection).await {
@@ -121,6 +111,11 @@ impl Service {
 }
 
 impl EventReader {
+    /// A place to wait in; None when there is none.
+    pub fn stay(&self) -> Option<Stay> {
+        self.service.feed_places.stay(&self.service.holds, self.merchant)
+    }
+
     /// How far it has read.
     pub fn cursor(&self) -> &LogCursor {
         &self.cursor
@@ -220,34 +215,7 @@ impl EventReader {
             kinds: &self.kinds,
             limit,
         };
-        self.service.read_log(&self.cursor, selection).await
-    }
-}
-
-impl Holds {
-    /// A place for a reader of the feed; its time begins when it begins to wait. None when there is no place.
-    pub fn stay(self: &Arc<Self>) -> Option<Stay> {
-        let place = self.take_place()?;
-        Some(Stay {
-            _place: place,
-            deadline: Box::pin(sleep(Duration::ZERO)),
-            drained: Box::pin(Arc::clone(self).drained()),
-        })
-    }
-
-    /// Why there was no place.
-    pub fn no_place(&self) -> Ending {
-        if self.is_draining() {
-            Ending::Drained
-        } else {
-            Ending::Degraded
-        }
-    }
-}
-
-impl Stay {
-    /// Its time ends after `wait`, shortened at random as every hold is.
-    pub fn begin(&mut self, wait: Duration) {
-        self.deadline.as_mut().reset(Instant::now() + shortened(wait));
+        let read = self.service.read_log(&self.cursor, selection);
+        self.service.log_turns.take(self.merchant, read).await?
     }
 }

@@ -22,6 +22,7 @@ mod durability;
 mod echo;
 mod event_feed;
 mod event_feed_bad_input;
+mod event_feed_crowds;
 mod event_feed_cursors;
 mod event_feed_held;
 mod event_feed_lines;
