@@ -57,6 +57,8 @@ pub enum ApiError {
     Contended,
     /// The feed's cursor has seen what this database has not.
     CursorAhead,
+    /// The feed's cursor lies before events that are not kept any more.
+    CursorExpired,
     /// None of the media types that there are is taken.
     NotAcceptable {
         served: &'static str,

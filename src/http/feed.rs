@@ -74,6 +74,7 @@ const SERVED: &str = "application/json and application/x-ndjson";
         (status = 401, response = super::openapi::Unauthorized),
         (status = 406, response = super::openapi::NotAcceptable),
         (status = 409, response = super::openapi::CursorAhead),
+        (status = 410, response = super::openapi::CursorExpired),
         (status = 429, response = super::openapi::TooManyRequests),
         (status = 503, response = super::openapi::Unavailable),
     )

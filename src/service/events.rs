@@ -79,7 +79,7 @@ impl Service {
         let cursor = match start {
             Start::Oldest => LogCursor::start(),
             Start::After(cursor) => cursor,
-            Start::Now => self.end_of_log().await?,
+            Start::Now => self.end_of_log(merchant).await?,
         };
         Ok(EventReader {
             service: Arc::clone(self),
@@ -91,9 +91,9 @@ impl Service {
         })
     }
 
-    async fn end_of_log(&self) -> Result<LogCursor, DbError> {
+    async fn end_of_log(&self, merchant: MerchantId) -> Result<LogCursor, DbError> {
         let mut connection = self.connection().await?;
-        self.reading(event_log::end(&mut *connection)).await
+        self.reading(event_log::end(&mut *connection, Some(merchant))).await
     }
 
     /// A quarter of the connections is for readers of the log, however many there are: they must not keep reports waiting.
@@ -101,12 +101,16 @@ impl Service {
         let mut connection: PooledConnection = self.connection().await?;
         let page = async {
             match event_log::read(&mut connection, cursor, selection).await {
-                Ok(page) => Ok(Some(page)),
-                Err(LogError::CursorAhead) => Ok(None),
+                Ok(page) => Ok(Ok(page)),
                 Err(LogError::Database(error)) => Err(error),
+                Err(error) => Ok(Err(error)),
             }
         };
-        self.reading(page).await?.ok_or(LogError::CursorAhead)
+        let page = self.reading(page).await??;
+        if page.has_gap {
+            return Err(LogError::CursorExpired);
+        }
+        Ok(page)
     }
 }
 

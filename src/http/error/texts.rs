@@ -59,6 +59,11 @@ impl ApiError {
                 "cursor_ahead",
                 "The cursor is ahead of this database",
             ),
+            Self::CursorExpired => (
+                StatusCode::GONE,
+                "cursor_expired",
+                "Events after the cursor are not kept any more",
+            ),
             Self::NotAcceptable { .. } => (
                 StatusCode::NOT_ACCEPTABLE,
                 "not_acceptable",
@@ -136,6 +141,11 @@ impl ApiError {
                  and compare the orders that you have with GET /v1/orders, or read all events again without after"
                     .into()
             }
+            Self::CursorExpired => {
+                "events that come after the cursor were dropped by their age, or lost; take a new cursor with after=now, and compare \
+                 the orders that you have with GET /v1/orders, or read all events that are kept again without after"
+                    .into()
+            }
             Self::NotAcceptable { served } => format!("served here: {served}"),
             Self::QuotaExceeded(refusal) => {
                 format!(
@@ -176,7 +186,7 @@ impl ApiError {
             }
             Self::OutTradeNoTaken { .. } => Some("out_trade_no".into()),
             Self::KeyReused => Some("Idempotency-Key".into()),
-            Self::CursorAhead => Some("after".into()),
+            Self::CursorAhead | Self::CursorExpired => Some("after".into()),
             Self::NotAcceptable { .. } => Some("Accept".into()),
             _ => None,
         }
