@@ -178,7 +178,7 @@ impl Publisher {
         (outage, backoff): (&mut Outage, &mut Backoff),
     ) -> Result<(), StepError> {
         // From before the first look at the log: what is committed later is heard of.
-        let mut news = self.news.listen(None);
+        let mut news = self.news.listen();
         while !stop.is_cancelled() {
             let outcome = if is_blocked(connection) {
                 // What is not sent yet stays in the log, and the database is left alone.

@@ -90,8 +90,8 @@ impl Horizon {
         (until(transaction), until(transaction.saturating_add(1)))
     }
 
-    #[cfg(test)]
-    fn is_over(&self, transaction: u64) -> bool {
+    /// Whether it was over at that look.
+    pub fn is_over(&self, transaction: u64) -> bool {
         transaction < self.next && !self.running.contains(&transaction)
     }
 }

@@ -19,7 +19,7 @@ use crate::db::{DbError, PooledConnection};
 use crate::domain::event::EventKind;
 use crate::domain::log_cursor::LogCursor;
 use crate::domain::order::MerchantId;
-use crate::hub::Listener;
+use crate::hub::MerchantListener;
 pub(super) use stay::FeedPlaces;
 pub use stay::Stay;
 pub(super) use turns::LogTurns;
@@ -44,7 +44,7 @@ pub struct EventReader {
     cursor: LogCursor,
     /// Found by a wait, and not taken yet: the page after the cursor.
     ahead: Option<LogPage>,
-    news: Listener,
+    news: MerchantListener,
 }
 
 /// Events as one page of the feed.
@@ -75,7 +75,7 @@ impl Service {
         start: Start,
     ) -> Result<EventReader, DbError> {
         // Before the first look.
-        let news = self.hub.news.listen(Some(merchant));
+        let news = self.hub.news.listen_to(merchant);
         let cursor = match start {
             Start::Oldest => LogCursor::start(),
             Start::After(cursor) => cursor,
@@ -172,7 +172,8 @@ impl EventReader {
         loop {
             let turn = async {
                 if !is_due {
-                    self.news.heard().await;
+                    let read = self.cursor.horizon();
+                    self.news.heard(|transaction| read.is_over(transaction)).await;
                 }
                 self.peek(limit).await
             };

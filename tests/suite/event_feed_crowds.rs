@@ -21,9 +21,14 @@ fn follow(app: &App, cursor: &str) -> JoinHandle<()> {
         loop {
             let request = http.get(format!("{url}?after={cursor}&wait=50")).bearer_auth(&key);
             let answer = Answer::to(request).await;
-            cursor = FeedPage::of(&answer).cursor;
-            if let Ok(seconds) = answer.header("x-poll-interval").parse() {
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            // (So many at once may find no turn at the log: then they come again, too.)
+            if answer.status == 200 {
+                cursor = FeedPage::of(&answer).cursor;
+            }
+            for pause in ["x-poll-interval", "retry-after"] {
+                if let Ok(seconds) = answer.header(pause).parse() {
+                    tokio::time::sleep(Duration::from_secs(seconds)).await;
+                }
             }
         }
     })

@@ -114,7 +114,7 @@ impl Spreader {
                 Ok(Step::NobodyListens) => listener = None,
                 Ok(Step::CaughtUp) if listener.is_none() => {
                     // First listen, then read.
-                    listener = Some(self.news.listen(None));
+                    listener = Some(self.news.listen());
                     continue;
                 }
                 Ok(Step::CaughtUp) => {}
