@@ -111,7 +111,7 @@ problem_response!(
     410,
     "urn:payquery:problem:cursor_expired",
     "cursor_expired",
-    "Events after the cursor are not kept any more",
+    "Events after the cursor are gone",
     "events that come after the cursor were dropped by their age, or lost; take a new cursor with after=now, and compare the orders that you have with GET /v1/orders, or read all events that are kept again without after",
     "Events that come after the cursor were dropped by their age (`PAYQUERY_EVENT_RETENTION_DAYS`), or lost when an older copy of the database took over"
 );

@@ -23,7 +23,13 @@ const PING_LIFETIME: Duration = Duration::from_millis(200);
 /// What the database answered last. One question at a time; whoever comes meanwhile waits for the same answer.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
-    last: Mutex<Option<(Instant, Result<(), Arc<DbError>>)>>,
+    last: Mutex<Option<Ping>>,
+}
+
+#[derive(Debug)]
+struct Ping {
+    at: Instant,
+    answer: Result<(), Arc<DbError>>,
 }
 
 impl Door {
@@ -32,15 +38,18 @@ impl Door {
         let mut last = timeout(PING_TIMEOUT, self.readiness.last.lock())
             .await
             .map_err(no_answer)?;
-        if let Some((at, answer)) = &*last
-            && at.elapsed() < PING_LIFETIME
+        if let Some(ping) = &*last
+            && ping.at.elapsed() < PING_LIFETIME
             && self.service.feed_health.trust() == Trust::Live
         {
-            return answer.clone();
+            return ping.answer.clone();
         }
         let answer = timeout(PING_TIMEOUT, self.service.ping()).await;
         let answer = answer.map_err(no_answer).and_then(|answer| answer.map_err(Arc::new));
-        *last = Some((Instant::now(), answer.clone()));
+        *last = Some(Ping {
+            at: Instant::now(),
+            answer: answer.clone(),
+        });
         answer
     }
 }

@@ -38,12 +38,11 @@ const MAX_KNOWN: usize = 64;
 impl Told {
     fn add(&mut self, transaction: Option<u64>) {
         self.last += 1;
-        match transaction {
-            Some(id) => self.known.push_back((self.last, id)),
-            None => {
-                self.last_unknown = self.last;
-                self.known.clear();
-            }
+        if let Some(id) = transaction {
+            self.known.push_back((self.last, id));
+        } else {
+            self.last_unknown = self.last;
+            self.known.clear();
         }
         if self.known.len() > MAX_KNOWN
             && let Some((number, _)) = self.known.pop_front()

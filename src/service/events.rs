@@ -220,7 +220,8 @@ impl EventReader {
             kinds: &self.kinds,
             limit,
         };
-        let read = self.service.read_log(&self.cursor, selection);
-        self.service.log_turns.take(self.merchant, read).await?
+        let _turn = self.service.log_turns.take(self.merchant).await?;
+        // (Onto the heap: whoever is held for long should not keep room for it.)
+        Box::pin(self.service.read_log(&self.cursor, selection)).await
     }
 }

@@ -59,11 +59,7 @@ impl ApiError {
                 "cursor_ahead",
                 "The cursor is ahead of this database",
             ),
-            Self::CursorExpired => (
-                StatusCode::GONE,
-                "cursor_expired",
-                "Events after the cursor are not kept any more",
-            ),
+            Self::CursorExpired => (StatusCode::GONE, "cursor_expired", "Events after the cursor are gone"),
             Self::NotAcceptable { .. } => (
                 StatusCode::NOT_ACCEPTABLE,
                 "not_acceptable",

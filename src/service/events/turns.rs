@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{AcquireError, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use crate::db::DbError;
@@ -26,7 +26,17 @@ pub struct LogTurns {
     by_merchant: Mutex<HashMap<MerchantId, Arc<Semaphore>>>,
 }
 
+/// A merchant's turn, until it is dropped.
+#[derive(Debug)]
+pub struct LogTurn<'a> {
+    // In this order: out of the row last.
+    _of_merchant: OwnedSemaphorePermit,
+    _of_all: SemaphorePermit<'a>,
+    _in_row: InRow<'a>,
+}
+
 /// One who stands in his merchant's row.
+#[derive(Debug)]
 struct InRow<'a> {
     turns: &'a LogTurns,
     merchant: MerchantId,
@@ -42,16 +52,23 @@ impl LogTurns {
         }
     }
 
-    /// Does `work` when it is that merchant's turn.
-    pub async fn take<T>(&self, merchant: MerchantId, work: impl Future<Output = T>) -> Result<T, DbError> {
+    /// Waits for that merchant's turn.
+    pub async fn take(&self, merchant: MerchantId) -> Result<LogTurn<'_>, DbError> {
         let in_row = self.join_row(merchant);
-        let both = async { Ok::<_, AcquireError>((in_row.row.acquire().await?, self.turns.acquire().await?)) };
+        let both = async {
+            let of_merchant = Arc::clone(&in_row.row).acquire_owned().await?;
+            Ok::<_, AcquireError>((of_merchant, self.turns.acquire().await?))
+        };
         let turn = timeout(PATIENCE, both).await;
-        let _turn = turn
+        let (of_merchant, of_all) = turn
             .ok()
             .and_then(Result::ok)
             .ok_or(DbError::Unavailable(sqlx::Error::PoolTimedOut))?;
-        Ok(work.await)
+        Ok(LogTurn {
+            _of_merchant: of_merchant,
+            _of_all: of_all,
+            _in_row: in_row,
+        })
     }
 
     fn join_row(&self, merchant: MerchantId) -> InRow<'_> {
@@ -79,8 +96,7 @@ impl Drop for InRow<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, ready};
-    use std::pin::pin;
+    use std::task::Poll;
 
     use futures_util::{FutureExt as _, poll};
     use uuid::Uuid;
@@ -91,13 +107,16 @@ mod tests {
     async fn a_merchant_with_hundreds_of_readers_leaves_half_of_the_turns_to_others() {
         let turns = LogTurns::new(4);
         let (one, other) = (MerchantId(Uuid::from_u128(1)), MerchantId(Uuid::from_u128(2)));
-        let mut reading: Vec<_> = (0..200).map(|_| Box::pin(turns.take(one, pending::<()>()))).collect();
-        for reader in &mut reading {
-            assert!(poll!(reader).is_pending());
+        let mut waiting: Vec<_> = (0..200).map(|_| Box::pin(turns.take(one))).collect();
+        let mut taken = Vec::new();
+        for reader in &mut waiting {
+            if let Poll::Ready(turn) = poll!(reader) {
+                taken.push(turn.expect("is one"));
+            }
         }
-        assert_eq!(turns.turns.available_permits(), 2);
-        assert!(matches!(turns.take(other, ready(7)).now_or_never(), Some(Ok(7))));
-        drop(reading);
+        assert_eq!(taken.len(), 2);
+        assert!(matches!(turns.take(other).now_or_never(), Some(Ok(_))));
+        drop((taken, waiting));
         assert!(turns.by_merchant.lock().is_empty() && turns.turns.available_permits() == 4);
     }
 
@@ -105,17 +124,14 @@ mod tests {
     async fn where_there_is_one_turn_the_next_one_is_another_merchants() {
         let turns = LogTurns::new(1);
         let (one, other) = (MerchantId(Uuid::from_u128(1)), MerchantId(Uuid::from_u128(2)));
-        let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        let mut first = pin!(turns.take(one, ended));
-        let mut waiting: Vec<_> = (0..200).map(|_| Box::pin(turns.take(one, pending::<()>()))).collect();
-        assert!(poll!(&mut first).is_pending());
+        let first = turns.take(one).await.expect("is free");
+        let mut waiting: Vec<_> = (0..200).map(|_| Box::pin(turns.take(one))).collect();
         for reader in &mut waiting {
             assert!(poll!(reader).is_pending());
         }
-        let mut others = pin!(turns.take(other, ready(7)));
+        let mut others = Box::pin(turns.take(other));
         assert!(poll!(&mut others).is_pending());
-        drop(end);
-        assert!(poll!(&mut first).is_ready());
+        drop(first);
         for reader in &mut waiting {
             assert!(poll!(reader).is_pending());
         }
@@ -123,5 +139,7 @@ mod tests {
             poll!(&mut others).is_ready(),
             "before all that one merchant has waiting"
         );
+        drop((waiting, others));
+        assert!(turns.by_merchant.lock().is_empty());
     }
 }
