@@ -6,4 +6,4 @@ pub mod rabbitmq;
 mod turn;
 pub mod webhooks;
 
-pub use turn::Turn;
+pub use turn::{Gaps, Turn};

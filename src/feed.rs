@@ -64,15 +64,18 @@ impl Feed {
             None => Changes::TooMany,
         };
         let cursor = match changes {
-            Changes::Known { orders, others, cursor } => {
+            Changes::Known {
+                orders,
+                written,
+                cursor,
+            } => {
                 let lacking = orders
                     .iter()
                     .filter(|change| self.hub.lacks(change.order_id, change.version));
                 self.read_again(&lacking.map(|change| change.order_id).collect::<Vec<_>>())
                     .await?;
                 self.tell_followers(&orders).await?;
-                let merchants = orders.iter().map(|change| change.merchant_id);
-                self.hub.news.tell(merchants.chain(others));
+                self.hub.news.tell_of(written);
                 cursor
             }
             Changes::TooMany => {

@@ -51,6 +51,7 @@ use crate::service::Service;
 use demo::Demo;
 use feed::FeedMetrics;
 use limits::Limiter;
+use operations::Readiness;
 use pace::Pace;
 use poll_metrics::PollMetrics;
 use scope::RouteMetrics;
@@ -102,6 +103,7 @@ pub struct Door {
     routes: RouteMetrics,
     demo: Option<Demo>,
     sizes: Sizes,
+    readiness: Readiness,
     prometheus: PrometheusHandle,
 }
 
@@ -133,6 +135,7 @@ impl Door {
                 merchant_keys: gauge!("payquery_limiter_keys", "policy" => "merchant"),
                 failure_keys: gauge!("payquery_limiter_keys", "policy" => "authentication"),
             },
+            readiness: Readiness::default(),
             prometheus,
             settings,
         }

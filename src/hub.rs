@@ -15,7 +15,7 @@ mod snapshot;
 
 pub use followers::{Follower, Missed};
 pub use hot_order::{HotOrder, Waiter};
-pub use news::{Listener, News};
+pub use news::{Listener, MerchantListener, News};
 pub use snapshot::Snapshot;
 
 use std::collections::hash_map::RandomState;

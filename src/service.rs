@@ -33,6 +33,7 @@ use crate::feed::{Doorbell, Feed, FeedHealth, Trust};
 use crate::hub::Hub;
 use authenticate::KnownKeys;
 use create::CreationJob;
+use events::{FeedPlaces, LogTurns};
 use queue::Queue;
 use update::ReportJob;
 use wait::Holds;
@@ -50,7 +51,8 @@ pub struct Service {
     /// Connections that no request can take.
     chores: Pool,
     lists: Semaphore,
-    log_reads: Semaphore,
+    log_turns: LogTurns,
+    feed_places: Arc<FeedPlaces>,
     row_waits: Semaphore,
     reports: Arc<Queue<ReportJob>>,
     creations: Arc<Queue<CreationJob>>,
@@ -103,7 +105,8 @@ impl Service {
             pool,
             chores,
             lists: Semaphore::new(settings.lists),
-            log_reads: Semaphore::new(settings.lists),
+            log_turns: LogTurns::new(settings.lists),
+            feed_places: Arc::default(),
             row_waits: Semaphore::new(settings.row_waits),
             reports: Queue::new(histogram!("payquery_batch_size", "of" => "reports")),
             creations: Queue::new(histogram!("payquery_batch_size", "of" => "creations")),

@@ -179,6 +179,10 @@ fn describe_delivery() {
         "payquery_delivery_failures_total",
         "Tries to deliver that failed, by channel"
     );
+    describe_counter!(
+        "payquery_delivery_gaps_total",
+        "Times that events were dropped by their age before they were dealt with, by channel"
+    );
     describe_counter!("payquery_webhook_attempts_total", "Attempts at webhooks, by outcome");
     describe_gauge!(
         "payquery_webhook_endpoints_disabled",

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::order_events::{EventRow, LoggedEvent};
 use super::{Connection, DbError};
-use crate::domain::log_cursor::{Horizon, LogCursor, LogPosition};
+use crate::domain::log_cursor::{Forgotten, Horizon, LogCursor, LogPosition};
 use crate::domain::order::MerchantId;
 use crate::domain::time::Timestamp;
 
@@ -29,6 +29,8 @@ pub struct LogPage {
     pub cursor: LogCursor,
     /// There may be more at once.
     pub has_more: bool,
+    /// Events that the cursor had not read yet are not kept any more. (Whoever begins with the oldest misses none.)
+    pub has_gap: bool,
     /// Where each event stands.
     positions: Vec<LogPosition>,
     /// Where the page begins, and what was over when it was read.
@@ -63,6 +65,9 @@ pub enum LogError {
     /// to an earlier state.
     #[error("the cursor is of another database, or of a later state of this one")]
     CursorAhead,
+    /// Events that the cursor had not read yet are not kept any more.
+    #[error("events after the cursor are not kept any more")]
+    CursorExpired,
     #[error(transparent)]
     Database(#[from] DbError),
 }
@@ -76,9 +81,10 @@ impl From<sqlx::Error> for LogError {
 /// Events that are looked at for one page when most of them are of other types: an answer comes in any case.
 const MAX_PASSED_OVER: i64 = 5_000;
 
-/// The cursor after everything that is committed now.
-pub async fn end(executor: impl PgExecutor<'_>) -> Result<LogCursor, DbError> {
-    horizon(executor).await.map(LogCursor::at)
+/// The cursor after everything that is committed now, for one who reads the merchant's events (everybody's).
+pub async fn end(executor: impl PgExecutor<'_>, merchant: Option<MerchantId>) -> Result<LogCursor, DbError> {
+    let (now, forgotten) = look(executor, merchant).await?;
+    Ok(LogCursor::at(now).knowing(forgotten))
 }
 
 /// What lies after a cursor.
@@ -120,11 +126,46 @@ pub async fn count_after(executor: impl PgExecutor<'_>, cursor: &LogCursor, most
     })
 }
 
-async fn horizon(executor: impl PgExecutor<'_>) -> Result<Horizon, DbError> {
-    let snapshot = sqlx::query_scalar!(r#"select pg_current_snapshot()::text as "snapshot!""#)
-        .fetch_one(executor)
-        .await?;
-    Horizon::parse(&snapshot).ok_or_else(|| DbError::Unreadable(format!("snapshot {snapshot:?}")))
+fn read_horizon(snapshot: &str) -> Result<Horizon, DbError> {
+    Horizon::parse(snapshot).ok_or_else(|| DbError::Unreadable(format!("snapshot {snapshot:?}")))
+}
+
+/// What is over, and what is not kept any more of the merchant's events (of everybody's), if that is any. Notes of transactions
+/// that are yet to come are of a database that this one was restored from.
+async fn look(
+    executor: impl PgExecutor<'_>,
+    merchant: Option<MerchantId>,
+) -> Result<(Horizon, Option<Forgotten>), DbError> {
+    let row = sqlx::query!(
+        r#"select pg_current_snapshot()::text as "snapshot!", forgotten.xid::text::bigint as "transaction?",
+                  forgotten.seq as "seq?", forgotten.noted::text::bigint as "noted?"
+           from (values (1)) as look
+                left join lateral (
+                    (select xid, seq, noted from order_events_forgotten
+                     where merchant_id = $1 and xid < pg_snapshot_xmax(pg_current_snapshot()))
+                    union all
+                    (select xid, seq, noted from order_events_forgotten
+                     where $1 is null and xid < pg_snapshot_xmax(pg_current_snapshot())
+                     order by xid desc, seq desc limit 1)) as forgotten on true"#,
+        merchant.map(|merchant| merchant.0)
+    )
+    .fetch_one(executor)
+    .await?;
+    let forgotten = match (row.transaction, row.seq, row.noted) {
+        (Some(transaction), Some(seq), Some(noted)) => Some(Forgotten {
+            last: LogPosition {
+                transaction: read_id(transaction)?,
+                seq,
+            },
+            noted: read_id(noted)?,
+        }),
+        _ => None,
+    };
+    Ok((read_horizon(&row.snapshot)?, forgotten))
+}
+
+fn read_id(transaction: i64) -> Result<u64, DbError> {
+    u64::try_from(transaction).map_err(|_| DbError::Unreadable(format!("transaction {transaction}")))
 }
 
 /// A row, the transaction that wrote it, and what it stands for in its page.
@@ -194,14 +235,18 @@ pub async fn read(
     selection: Selection<'_>,
 ) -> Result<LogPage, LogError> {
     // What is over is looked up first: rows of transactions that end meanwhile are left for the next page.
-    let now = horizon(&mut *connection).await?;
+    let (now, forgotten) = look(&mut *connection, selection.merchant).await?;
     if cursor.horizon().is_ahead_of(&now) {
         return Err(LogError::CursorAhead);
     }
+    let misses = forgotten.is_some_and(|forgotten| cursor.misses(forgotten, &now));
+    let has_gap = misses && *cursor != LogCursor::start();
+    let cursor = cursor.clone().knowing(forgotten);
     let mut page = LogPage {
         events: Vec::new(),
         cursor: cursor.clone(),
         has_more: false,
+        has_gap,
         positions: Vec::new(),
         before: cursor.clone(),
         now,
@@ -226,7 +271,10 @@ pub async fn read(
     let found = select(connection, (read.horizon(), &page.now), 0, room).await?;
     let cut = page.take(found);
     page.has_more = cut.is_some();
-    page.cursor = cut.map_or_else(|| LogCursor::at(page.now.clone()), |last| read.cut_at(last, &page.now));
+    page.cursor = match cut {
+        Some(last) => read.cut_at(last, &page.now),
+        None => LogCursor::at(page.now.clone()).knowing(forgotten),
+    };
     Ok(page)
 }
 
@@ -276,10 +324,8 @@ async fn select(
 
 impl PageRow {
     fn position(&self) -> Result<LogPosition, DbError> {
-        let transaction = u64::try_from(self.transaction)
-            .map_err(|_| DbError::Unreadable(format!("transaction {}", self.transaction)))?;
         Ok(LogPosition {
-            transaction,
+            transaction: read_id(self.transaction)?,
             seq: self.seq,
         })
     }

@@ -19,7 +19,7 @@ pub async fn claim(transaction: &mut Connection, name: &str) -> Result<Option<Lo
     if let Some(cursor) = lock(&mut *transaction, name).await? {
         return Ok(Some(cursor));
     }
-    let now = event_log::end(&mut *transaction).await?;
+    let now = event_log::end(&mut *transaction, None).await?;
     sqlx::query!(
         "insert into event_readers (name, cursor) select $1, $2
          where not exists (select from event_readers where name = $1)
@@ -61,13 +61,13 @@ pub async fn advance(executor: impl PgExecutor<'_>, name: &str, cursor: &LogCurs
 /// transaction ends.
 pub async fn skip_to_end(transaction: &mut Connection, name: &str) -> Result<(), DbError> {
     hold(&mut *transaction, name).await?;
-    let now = event_log::end(&mut *transaction).await?;
+    let now = event_log::end(&mut *transaction, None).await?;
     advance(transaction, name, &now).await
 }
 
 /// Keeps a reader where it is until the transaction ends. Waits for whoever has its place just now.
 pub async fn hold(transaction: &mut Connection, name: &str) -> Result<(), DbError> {
-    let now = event_log::end(&mut *transaction).await?;
+    let now = event_log::end(&mut *transaction, None).await?;
     sqlx::query!(
         "insert into event_readers (name, cursor) values ($1, $2) on conflict (name) do update set name = excluded.name",
         name,

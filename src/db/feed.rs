@@ -33,8 +33,8 @@ pub enum Changes {
     Known {
         /// The orders that something happened to.
         orders: Vec<Change>,
-        /// The merchants of events that are of no order.
-        others: Vec<MerchantId>,
+        /// Which transactions wrote events of which merchants, also events that are of no order.
+        written: Vec<(MerchantId, u64)>,
         cursor: Cursor,
     },
     /// More than [`MAX_EVENTS`]: cheaper to look at what is in memory than at what happened.
@@ -71,30 +71,33 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
                 -- keep the planner to it, which would else expect a third of the table; so does the offset, which would
                 -- else join with all of it.
                 later as (
-                    select order_id, merchant_id, version, accepted from order_events
+                    select order_id, merchant_id, version, accepted, xid from order_events
                     where xid >= (select pg_snapshot_xmax(snapshot) from since)
                       -- After a restore by pg_dump old rows have ids that this server has not given out yet.
                       and xid < pg_snapshot_xmax(pg_current_snapshot())
                     order by xid limit $2),
                 running as (
-                    select e.order_id, e.merchant_id, e.version, e.accepted
+                    select e.order_id, e.merchant_id, e.version, e.accepted, e.xid
                     from since cross join pg_snapshot_xip(snapshot) as xip
                          cross join lateral (
-                             select order_id, merchant_id, version, accepted from order_events
+                             select order_id, merchant_id, version, accepted, xid from order_events
                              where xid = xip.xip offset 0) as e),
                 changed as (
                     select order_id, merchant_id, max(version) as version, bool_or(accepted) as accepted
                     from (table later union all table running) as event
                     where order_id is not null
-                    group by order_id, merchant_id)
+                    group by order_id, merchant_id),
+                written as (
+                    select distinct merchant_id, xid::text::bigint as xid
+                    from (table later union all table running) as event)
            select pg_current_snapshot()::text as "snapshot!",
                   (select count(*) from later) as "later!",
                   coalesce((select array_agg(order_id order by order_id) from changed), '{}') as "order_ids!",
                   coalesce((select array_agg(merchant_id order by order_id) from changed), '{}') as "merchant_ids!",
                   coalesce((select array_agg(version order by order_id) from changed), '{}') as "versions!",
                   coalesce((select array_agg(accepted order by order_id) from changed), '{}') as "accepted!",
-                  coalesce((select array_agg(distinct merchant_id) from (table later union all table running) as event
-                            where order_id is null), '{}') as "others!""#,
+                  coalesce((select array_agg(merchant_id order by merchant_id, xid) from written), '{}') as "writers!",
+                  coalesce((select array_agg(xid order by merchant_id, xid) from written), '{}') as "transactions!""#,
         cursor.0,
         MAX_EVENTS,
     )
@@ -114,7 +117,12 @@ pub async fn read_changes(executor: impl PgExecutor<'_>, cursor: &Cursor) -> Res
     });
     Ok(Changes::Known {
         orders: changes.collect(),
-        others: row.others.into_iter().map(MerchantId).collect(),
+        written: row
+            .writers
+            .into_iter()
+            .zip(row.transactions)
+            .map(|(merchant, id)| (MerchantId(merchant), id.unsigned_abs()))
+            .collect(),
         cursor: now,
     })
 }

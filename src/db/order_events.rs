@@ -157,6 +157,14 @@ pub async fn list(
     rows.into_iter().map(LoggedEvent::try_from).collect()
 }
 
+/// Notes what [`keep_partitions`] is about to drop; says whether that is anything.
+pub async fn forget_old(executor: impl PgExecutor<'_>, keep_days: u16) -> Result<bool, DbError> {
+    let old = sqlx::query_scalar!(r#"select forget_order_events($1) as "old!""#, i32::from(keep_days))
+        .fetch_one(executor)
+        .await?;
+    Ok(old > 0)
+}
+
 /// Makes the partitions of the coming months, and drops those that ended more than `keep_days` ago (0: none). Says whether
 /// anything was made or dropped.
 pub async fn keep_partitions(executor: impl PgExecutor<'_>, keep_days: u16) -> Result<bool, DbError> {

@@ -24,7 +24,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::Turn;
+use super::{Gaps, Turn};
 use crate::amqp::{self, ANSWER_LIMIT, AmqpError, Backoff, Broker, Outage, until_stopped};
 use crate::db::event_log::LogError;
 use crate::db::order_events::LoggedEvent;
@@ -56,6 +56,7 @@ pub struct Publisher {
     confirmed: Counter,
     returned: Counter,
     nacked: Counter,
+    gaps: Gaps,
 }
 
 /// Why a step did not go through.
@@ -103,6 +104,7 @@ impl Publisher {
             confirmed: events("confirmed"),
             returned: events("returned"),
             nacked: events("nacked"),
+            gaps: Gaps::of(READER),
         }
     }
 
@@ -176,7 +178,7 @@ impl Publisher {
         (outage, backoff): (&mut Outage, &mut Backoff),
     ) -> Result<(), StepError> {
         // From before the first look at the log: what is committed later is heard of.
-        let mut news = self.news.listen(None);
+        let mut news = self.news.listen();
         while !stop.is_cancelled() {
             let outcome = if amqp::is_blocked(connection.status()) {
                 // What is not sent yet stays in the log, and the database is left alone.
@@ -216,9 +218,12 @@ impl Publisher {
         let Some(mut turn) = Turn::take(&self.pool, READER).await? else {
             return Ok(Step::Idle);
         };
-        let page = turn.read(PAGE).await?;
+        let page = turn.read(PAGE, &self.gaps).await?;
         if page.events.is_empty() {
             // (Not even the place is moved: nobody writes while nothing happens.)
+            if page.has_gap {
+                turn.finish(&page.cursor).await?;
+            }
             return Ok(Step::Idle);
         }
         self.names.learn(turn.connection(), &page.events).await?;

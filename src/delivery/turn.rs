@@ -1,5 +1,7 @@
 //! One reader's turn at the log, among all replicas.
 
+use metrics::{Counter, counter};
+
 use crate::db::event_log::{self, LogError, LogPage, Selection};
 use crate::db::{Connection, DbError, Pool, Transaction, event_readers};
 use crate::domain::log_cursor::LogCursor;
@@ -11,6 +13,30 @@ pub struct Turn {
     transaction: Transaction,
     reader: &'static str,
     cursor: LogCursor,
+}
+
+/// Counts what a reader never gets to see, because it was away for longer than events are kept.
+#[derive(Debug)]
+pub struct Gaps {
+    reader: &'static str,
+    counter: Counter,
+}
+
+impl Gaps {
+    pub fn of(reader: &'static str) -> Self {
+        Self {
+            reader,
+            counter: counter!("payquery_delivery_gaps_total", "channel" => reader),
+        }
+    }
+
+    fn tell(&self) {
+        self.counter.increment(1);
+        tracing::warn!(
+            reader = self.reader,
+            "events were dropped before this reader of the log had dealt with them; it goes on with the oldest that is kept"
+        );
+    }
 }
 
 impl Turn {
@@ -25,14 +51,19 @@ impl Turn {
         }))
     }
 
-    /// The next events of all merchants, up to `limit`. Nothing moves yet.
-    pub async fn read(&mut self, limit: u16) -> Result<LogPage, LogError> {
+    /// The next events of all merchants, up to `limit`. Nothing moves yet. What is not kept any more is told as a gap, once for
+    /// each time that the place is not moved past it.
+    pub async fn read(&mut self, limit: u16, gaps: &Gaps) -> Result<LogPage, LogError> {
         let selection = Selection {
             merchant: None,
             kinds: &[],
             limit,
         };
-        event_log::read(&mut self.transaction, &self.cursor, selection).await
+        let page = event_log::read(&mut self.transaction, &self.cursor, selection).await?;
+        if page.has_gap {
+            gaps.tell();
+        }
+        Ok(page)
     }
 
     /// For what is to be committed together with the move.

@@ -29,6 +29,18 @@ pub struct LogCursor {
     horizon: Horizon,
     /// and of this one, which does not count as over yet (it is running, or the next), those up to a sequence number.
     within: Option<LogPosition>,
+    /// What was noted as [forgotten](Forgotten) up to this transaction is nothing that the reader would still have to read. 0
+    /// where that is plain, since it has read further.
+    aware_of: u64,
+}
+
+/// What the log does not keep any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// The last event that is gone. Not all before it need be.
+    pub last: LogPosition,
+    /// The id of the transaction that noted it.
+    pub noted: u64,
 }
 
 /// Where an event stands in the log.
@@ -43,6 +55,8 @@ pub struct LogPosition {
 const MAX_RUNNING: usize = 10_000;
 const MAX_ID: u64 = i64::MAX.unsigned_abs();
 const TAG: u8 = b'l';
+/// Of a cursor that says what it is aware of.
+const AWARE_TAG: u8 = b'o';
 
 impl Horizon {
     /// Reads what Postgres writes: `xmin:xmax:xip,xip,…`.
@@ -76,8 +90,8 @@ impl Horizon {
         (until(transaction), until(transaction.saturating_add(1)))
     }
 
-    #[cfg(test)]
-    fn is_over(&self, transaction: u64) -> bool {
+    /// Whether it was over at that look.
+    pub fn is_over(&self, transaction: u64) -> bool {
         transaction < self.next && !self.running.contains(&transaction)
     }
 }
@@ -93,7 +107,44 @@ impl LogCursor {
 
     /// All that was over at a look has been read.
     pub fn at(horizon: Horizon) -> Self {
-        Self { horizon, within: None }
+        Self {
+            horizon,
+            within: None,
+            aware_of: 0,
+        }
+    }
+
+    /// Whether the log has forgotten what this reader has not read, without its knowing. In doubt it has: of a transaction that
+    /// was running when the reader looked last nobody knows whether it wrote what is gone. One that runs to this moment did not.
+    pub fn misses(&self, forgotten: Forgotten, now: &Horizon) -> bool {
+        let Forgotten { last, noted } = forgotten;
+        let has_read = |at: LogPosition| at.transaction == last.transaction && at.seq >= last.seq;
+        let read = if self.within.is_some_and(has_read) {
+            self.past_within()
+        } else {
+            self.clone()
+        };
+        let running = &read.horizon.running;
+        let ended = running.iter().filter(|id| !now.running.contains(id));
+        noted > self.aware_of && ended.chain([&read.horizon.next]).any(|id| *id <= last.transaction)
+    }
+
+    /// The same place, for a reader who looks when this is forgotten already: what it has not read yet is not part of it, or it
+    /// begins with what is left.
+    #[must_use]
+    pub fn knowing(mut self, forgotten: Option<Forgotten>) -> Self {
+        let noted = forgotten.map_or(0, |forgotten| forgotten.noted);
+        self.aware_of = self.aware_of.max(noted);
+        self.tidied()
+    }
+
+    /// Behind the note itself it means nothing any more.
+    fn tidied(mut self) -> Self {
+        let first_unread = self.horizon.running.first().unwrap_or(&self.horizon.next);
+        if self.aware_of < *first_unread {
+            self.aware_of = 0;
+        }
+        self
     }
 
     /// Where the reader is in the middle of a transaction: the rest of it comes next, before all others.
@@ -110,8 +161,8 @@ impl LogCursor {
     #[must_use]
     pub fn moved_within(&self, last: LogPosition) -> Self {
         Self {
-            horizon: self.horizon.clone(),
             within: Some(last),
+            ..self.clone()
         }
     }
 
@@ -123,7 +174,11 @@ impl LogCursor {
             horizon.next = horizon.next.max(transaction + 1);
             horizon.running.retain(|id| *id != transaction);
         }
-        Self::at(horizon)
+        Self {
+            aware_of: self.aware_of,
+            ..Self::at(horizon)
+        }
+        .tidied()
     }
 
     /// The cursor after a page, read while `now` was over, that ends with `last` though there is more.
@@ -138,11 +193,17 @@ impl LogCursor {
                 running: before.chain(from_there).copied().collect(),
             },
             within: Some(last),
+            aware_of: self.aware_of,
         }
+        .tidied()
     }
 
     pub fn encode(&self) -> String {
         let mut bytes = vec![TAG];
+        if self.aware_of > 0 {
+            bytes = vec![AWARE_TAG];
+            put(&mut bytes, self.aware_of);
+        }
         put(&mut bytes, self.horizon.next);
         put(&mut bytes, self.horizon.running.len() as u64);
         let mut above = self.horizon.next;
@@ -169,7 +230,12 @@ impl LogCursor {
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes.strip_prefix(&[TAG])?;
+        let (tag, mut rest) = bytes.split_first()?;
+        let aware_of = match *tag {
+            TAG => 0,
+            AWARE_TAG => take(&mut rest)?,
+            _ => return None,
+        };
         let next = take(&mut rest)?;
         let count = usize::try_from(take(&mut rest)?)
             .ok()
@@ -193,10 +259,13 @@ impl LogCursor {
         // Postgres counts up to 2^64, which nobody will see; we read its numbers as 63 bits.
         let is_whole =
             rest.is_empty() && next > 0 && next < MAX_ID && within.is_none_or(|at| is_running(at.transaction));
-        is_whole.then_some(Self {
+        let cursor = Self {
             horizon: Horizon { next, running },
             within,
-        })
+            aware_of,
+        };
+        // (Whoever is aware of what means nothing is written without it.)
+        (is_whole && aware_of < MAX_ID).then(|| cursor.tidied())
     }
 }
 

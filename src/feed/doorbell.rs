@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::db::feed::{Backend, Listener, ring};
@@ -14,6 +14,9 @@ use crate::hub::Hub;
 
 /// Between two rings of this process: a notification takes a lock that all commits of the cluster with one share.
 const RING_PAUSE: Duration = Duration::from_millis(3);
+/// The same before a ring for what no payer waits for: creations and rejected reports, of which there may be very many. Each ring
+/// is a commit, and makes every other replica read the log.
+const SLOW_RING_PAUSE: Duration = Duration::from_millis(25);
 /// Between two tries to listen.
 const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 
@@ -21,6 +24,7 @@ const LISTEN_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub struct Doorbell {
     to_ring: Notify,
+    to_ring_slowly: Notify,
     rung: Notify,
     /// The session that this process rang by last; 0 before the first time.
     own_backend: AtomicU32,
@@ -50,6 +54,23 @@ impl Doorbell {
         self.to_ring.notify_one();
     }
 
+    /// Something was committed here that only readers of events want to hear of. The ring may wait for others to be one with it.
+    pub fn ring_slowly(&self) {
+        self.to_ring_slowly.notify_one();
+    }
+
+    /// Ends when there is a reason to ring; `last` is when it rang before.
+    async fn reason_to_ring(&self, last: Instant) {
+        let slowly = async {
+            sleep_until(last + SLOW_RING_PAUSE).await;
+            self.to_ring_slowly.notified().await;
+        };
+        tokio::select! {
+            () = self.to_ring.notified() => {}
+            () = slowly => {}
+        }
+    }
+
     /// Ends when somebody rang.
     pub async fn rung(&self) {
         self.rung.notified().await;
@@ -58,11 +79,13 @@ impl Doorbell {
 
 /// Rings the others' bells for this process.
 pub async fn ring_out(doorbell: Arc<Doorbell>, pool: Pool, stop: CancellationToken) {
+    let mut last = Instant::now();
     loop {
         tokio::select! {
-            () = doorbell.to_ring.notified() => {}
+            () = doorbell.reason_to_ring(last) => {}
             () = stop.cancelled() => return,
         }
+        last = Instant::now();
         match ring(&pool).await {
             Ok(Backend(id)) => doorbell.own_backend.store(id, Ordering::Relaxed),
             Err(error) => tracing::debug!(%error, "the doorbell cannot be rung; the others' ticks will do"),

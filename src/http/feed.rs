@@ -74,6 +74,7 @@ const SERVED: &str = "application/json and application/x-ndjson";
         (status = 401, response = super::openapi::Unauthorized),
         (status = 406, response = super::openapi::NotAcceptable),
         (status = 409, response = super::openapi::CursorAhead),
+        (status = 410, response = super::openapi::CursorExpired),
         (status = 429, response = super::openapi::TooManyRequests),
         (status = 503, response = super::openapi::Unavailable),
     )
@@ -153,9 +154,8 @@ impl Door {
         if question.wait == 0 || !page.events.is_empty() || page.has_more {
             return Ok((page, None));
         }
-        let holds = &self.service.holds;
-        let Some(mut stay) = holds.stay() else {
-            return Ok((page, Some(holds.no_place())));
+        let Some(mut stay) = reader.stay() else {
+            return Ok((page, Some(self.service.holds.no_place())));
         };
         stay.begin(Duration::from_secs(question.wait.into()));
         let ending = reader.wait(limit, &mut stay).await?;

@@ -40,7 +40,7 @@ use super::{
         operations::get_health, operations::get_readiness, operations::get_metrics,
     ),
     components(schemas(UntilParameter, Seconds), responses(
-        BadRequest, Unauthorized, NotFound, EndpointNotFound, NotAcceptable, Rejected, CursorAhead, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
+        BadRequest, Unauthorized, NotFound, EndpointNotFound, NotAcceptable, Rejected, CursorAhead, CursorExpired, PreconditionFailed, BodyTooLarge, BodyTooSlow, InternalError, OriginRefused, HandshakeDue, UnsupportedMediaType, TooManyRequests, Unavailable
     )),
     modifiers(&Credentials, &OneWordPerReport, &Everywhere)
 )]
@@ -105,6 +105,15 @@ problem_response!(
     "The cursor is ahead of this database",
     "the cursor is of another database, or of a later state of this one; take a new one with after=now, and compare the orders that you have with GET /v1/orders, or read all events again without after",
     "The cursor is of another database, or of a later state of this one: it was restored, or an older copy took over"
+);
+problem_response!(
+    CursorExpired,
+    410,
+    "urn:payquery:problem:cursor_expired",
+    "cursor_expired",
+    "Events after the cursor are gone",
+    "events that come after the cursor were dropped by their age, or lost; take a new cursor with after=now, and compare the orders that you have with GET /v1/orders, or read all events that are kept again without after",
+    "Events that come after the cursor were dropped by their age (`PAYQUERY_EVENT_RETENTION_DAYS`), or lost when an older copy of the database took over"
 );
 problem_response!(
     EndpointNotFound,

@@ -1,11 +1,14 @@
 //! What operators and balancers ask: `/healthz`, `/readyz`, `/metrics`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use super::Door;
 use super::error::ApiError;
@@ -14,6 +17,42 @@ use crate::feed::Trust;
 
 /// How long the database may take to answer before the service counts as not ready.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// For how long its answer counts for whoever asks: strangers that reach `/readyz` must not reach the database through it.
+const PING_LIFETIME: Duration = Duration::from_millis(200);
+
+/// What the database answered last. One question at a time; whoever comes meanwhile waits for the same answer.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    last: Mutex<Option<Ping>>,
+}
+
+#[derive(Debug)]
+struct Ping {
+    at: Instant,
+    answer: Result<(), Arc<DbError>>,
+}
+
+impl Door {
+    async fn ask_database(&self) -> Result<(), Arc<DbError>> {
+        let no_answer = |_| Arc::new(DbError::Unavailable(sqlx::Error::PoolTimedOut));
+        let mut last = timeout(PING_TIMEOUT, self.readiness.last.lock())
+            .await
+            .map_err(no_answer)?;
+        if let Some(ping) = &*last
+            && ping.at.elapsed() < PING_LIFETIME
+            && self.service.feed_health.trust() == Trust::Live
+        {
+            return ping.answer.clone();
+        }
+        let answer = timeout(PING_TIMEOUT, self.service.ping()).await;
+        let answer = answer.map_err(no_answer).and_then(|answer| answer.map_err(Arc::new));
+        *last = Some(Ping {
+            at: Instant::now(),
+            answer: answer.clone(),
+        });
+        answer
+    }
+}
 
 /// How the service is.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -56,9 +95,7 @@ pub async fn get_readiness(door: web::Data<Door>) -> Result<HttpResponse, ApiErr
     if door.service.feed_health.trust() == Trust::Behind {
         return Err(ApiError::Behind);
     }
-    let ping = tokio::time::timeout(PING_TIMEOUT, door.service.ping());
-    ping.await
-        .unwrap_or_else(|_| Err(DbError::Unavailable(sqlx::Error::PoolTimedOut)))?;
+    door.ask_database().await?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(Health { status: "ready" }))

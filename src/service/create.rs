@@ -120,6 +120,7 @@ impl Service {
         .await?;
         self.writing(async { Ok(transaction.commit().await?) }).await?;
         self.hub.news.tell([merchant]);
+        self.doorbell.ring_slowly();
         Ok(answer)
     }
 

@@ -3,21 +3,26 @@
 //! A reader listens, then reads, then waits, and reads again after each bell; so no wake-up is lost. What it has read is in its
 //! cursor and nowhere else. It has a connection while it reads a page, none while it waits.
 
-use std::pin::Pin;
+mod stay;
+mod turns;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::Service;
-use super::wait::{Ending, Holds, Place, shortened};
+use super::wait::Ending;
 use crate::db::event_log::{self, LogError, LogPage, Selection};
 use crate::db::order_events::LoggedEvent;
 use crate::db::{DbError, PooledConnection};
 use crate::domain::event::EventKind;
 use crate::domain::log_cursor::LogCursor;
 use crate::domain::order::MerchantId;
-use crate::hub::Listener;
+use crate::hub::MerchantListener;
+pub(super) use stay::FeedPlaces;
+pub use stay::Stay;
+pub(super) use turns::LogTurns;
 
 /// Where a reader begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub struct EventReader {
     cursor: LogCursor,
     /// Found by a wait, and not taken yet: the page after the cursor.
     ahead: Option<LogPage>,
-    news: Listener,
+    news: MerchantListener,
 }
 
 /// Events as one page of the feed.
@@ -52,14 +57,6 @@ pub struct EventPage {
     pub has_more: bool,
 }
 
-/// A reader's place in the account of those who wait, and how long it may wait in it.
-#[expect(missing_debug_implementations, reason = "a future has none")]
-pub struct Stay {
-    _place: Place,
-    deadline: Pin<Box<Sleep>>,
-    drained: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
 /// How long a page is looked for when all that is found is of other types: then the client is told how far that went.
 const SEARCH_LIMIT: Duration = Duration::from_secs(5);
 /// The same when something was found: it is told soon rather than in a full page.
@@ -68,8 +65,6 @@ const FILL_LIMIT: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(50);
 /// The same while the database is away.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(500);
-/// How long a reader waits for its turn to have a connection.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Service {
     /// Opens the feed of a merchant's events of these types; of all types, when none is named.
@@ -80,11 +75,11 @@ impl Service {
         start: Start,
     ) -> Result<EventReader, DbError> {
         // Before the first look.
-        let news = self.hub.news.listen(Some(merchant));
+        let news = self.hub.news.listen_to(merchant);
         let cursor = match start {
             Start::Oldest => LogCursor::start(),
             Start::After(cursor) => cursor,
-            Start::Now => self.end_of_log().await?,
+            Start::Now => self.end_of_log(merchant).await?,
         };
         Ok(EventReader {
             service: Arc::clone(self),
@@ -96,31 +91,35 @@ impl Service {
         })
     }
 
-    async fn end_of_log(&self) -> Result<LogCursor, DbError> {
+    async fn end_of_log(&self, merchant: MerchantId) -> Result<LogCursor, DbError> {
         let mut connection = self.connection().await?;
-        self.reading(event_log::end(&mut *connection)).await
+        self.reading(event_log::end(&mut *connection, Some(merchant))).await
     }
 
     /// A quarter of the connections is for readers of the log, however many there are: they must not keep reports waiting.
     async fn read_log(&self, cursor: &LogCursor, selection: Selection<'_>) -> Result<LogPage, LogError> {
-        let turn = timeout(PATIENCE, self.log_reads.acquire()).await;
-        let _turn = turn
-            .ok()
-            .and_then(Result::ok)
-            .ok_or(DbError::Unavailable(sqlx::Error::PoolTimedOut))?;
         let mut connection: PooledConnection = self.connection().await?;
         let page = async {
             match event_log::read(&mut connection, cursor, selection).await {
-                Ok(page) => Ok(Some(page)),
-                Err(LogError::CursorAhead) => Ok(None),
+                Ok(page) => Ok(Ok(page)),
                 Err(LogError::Database(error)) => Err(error),
+                Err(error) => Ok(Err(error)),
             }
         };
-        self.reading(page).await?.ok_or(LogError::CursorAhead)
+        let page = self.reading(page).await??;
+        if page.has_gap {
+            return Err(LogError::CursorExpired);
+        }
+        Ok(page)
     }
 }
 
 impl EventReader {
+    /// A place to wait in; None when there is none.
+    pub fn stay(&self) -> Option<Stay> {
+        self.service.feed_places.stay(&self.service.holds, self.merchant)
+    }
+
     /// How far it has read.
     pub fn cursor(&self) -> &LogCursor {
         &self.cursor
@@ -173,7 +172,8 @@ impl EventReader {
         loop {
             let turn = async {
                 if !is_due {
-                    self.news.heard().await;
+                    let read = self.cursor.horizon();
+                    self.news.heard(|transaction| read.is_over(transaction)).await;
                 }
                 self.peek(limit).await
             };
@@ -220,34 +220,8 @@ impl EventReader {
             kinds: &self.kinds,
             limit,
         };
-        self.service.read_log(&self.cursor, selection).await
-    }
-}
-
-impl Holds {
-    /// A place for a reader of the feed; its time begins when it begins to wait. None when there is no place.
-    pub fn stay(self: &Arc<Self>) -> Option<Stay> {
-        let place = self.take_place()?;
-        Some(Stay {
-            _place: place,
-            deadline: Box::pin(sleep(Duration::ZERO)),
-            drained: Box::pin(Arc::clone(self).drained()),
-        })
-    }
-
-    /// Why there was no place.
-    pub fn no_place(&self) -> Ending {
-        if self.is_draining() {
-            Ending::Drained
-        } else {
-            Ending::Degraded
-        }
-    }
-}
-
-impl Stay {
-    /// Its time ends after `wait`, shortened at random as every hold is.
-    pub fn begin(&mut self, wait: Duration) {
-        self.deadline.as_mut().reset(Instant::now() + shortened(wait));
+        let _turn = self.service.log_turns.take(self.merchant).await?;
+        // (Onto the heap: whoever is held for long should not keep room for it.)
+        Box::pin(self.service.read_log(&self.cursor, selection)).await
     }
 }

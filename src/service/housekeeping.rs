@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Service;
+use super::{STATEMENT_TIMEOUT, Service};
 use crate::db::{DbError, idempotency_keys, order_events};
 
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,8 @@ enum Chore {
 }
 
 const CLEANING_BATCH: i64 = 5000;
+/// From noting what is to be forgotten to dropping it: longer than anybody may read who has looked before there was a note.
+const FORGETTING_PAUSE: Duration = STATEMENT_TIMEOUT.saturating_add(Duration::from_secs(1));
 
 impl Service {
     /// Drops one batch of old idempotency keys; says whether there may be more.
@@ -31,6 +33,12 @@ impl Service {
             .writing(idempotency_keys::drop_old(&self.chores, CLEANING_BATCH))
             .await?;
         Ok(i64::try_from(dropped).is_ok_and(|dropped| dropped == CLEANING_BATCH))
+    }
+
+    /// Notes which events the next [keeping](Self::keep_partitions) drops; says whether there are any.
+    async fn forget_old_events(&self) -> Result<bool, DbError> {
+        self.writing(order_events::forget_old(&self.chores, self.event_retention_days))
+            .await
     }
 
     /// Sees to the partitions of the log; says whether there was anything to do.
@@ -66,12 +74,18 @@ impl Chore {
     }
 
     /// One step; says whether there may be more to do at once.
-    async fn step(self, service: &Arc<Service>) -> Result<bool, DbError> {
+    async fn step(self, service: &Arc<Service>, stop: &CancellationToken) -> Result<bool, DbError> {
         match self {
             Self::Expiry => service.close_overdue().await,
             Self::Keys => service.refresh_keys().await.map(|()| false),
             Self::Cleaning => service.drop_old_answers().await,
-            Self::Partitions => service.keep_partitions().await.map(|_| false),
+            Self::Partitions => {
+                let is_noted = service.forget_old_events().await?;
+                if !is_noted || stop.run_until_cancelled(sleep(FORGETTING_PAUSE)).await.is_some() {
+                    service.keep_partitions().await?;
+                }
+                Ok(false)
+            }
         }
     }
 
@@ -91,7 +105,7 @@ impl Chore {
             if stop.is_cancelled() {
                 return;
             }
-            let outcome = self.step(&service).await;
+            let outcome = self.step(&service, &stop).await;
             match &outcome {
                 Ok(_) if failing => tracing::info!(chore = ?self, "housekeeping works again"),
                 Err(error) if !failing => tracing::warn!(chore = ?self, %error, "housekeeping failed, trying on"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use uuid::Uuid;
 
 use crate::support::merchant::new_order;
@@ -181,6 +182,13 @@ async fn the_feeds_answers_have_the_described_form() {
     }
     let refused = app.feed(&format!("after={ahead}")).await;
     refused.problem(409, "cursor_ahead");
+    fits(&root, "/v1/events", "GET", &refused);
+    let cursor = app.feed_page("").await.cursor;
+    let forgotten =
+        "insert into order_events_forgotten (merchant_id, xid, seq) select id, pg_current_xact_id(), 1 from merchants";
+    app.pool.execute(forgotten).await.unwrap();
+    let refused = app.feed(&format!("after={cursor}")).await;
+    refused.problem(410, "cursor_expired");
     fits(&root, "/v1/events", "GET", &refused);
     for (accept, status) in [("application/x-ndjson", 200), ("text/plain", 406)] {
         let request = app.merchant(reqwest::Method::GET, "/v1/events");

@@ -6,12 +6,16 @@ use sqlx::{AssertSqlSafe, Executor as _};
 use crate::support::App;
 use crate::support::feed::check_each_order;
 
-/// The SQL that the document tells an operator to run.
-fn recipe() -> String {
+/// Runs the SQL that the document tells an operator to run, one statement after the other as `psql` does.
+async fn run_recipe(app: &App, mark: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
     let document = std::fs::read_to_string(path).unwrap();
-    let (_, rest) = document.split_once("<!-- restored -->\n```sql\n").unwrap();
-    rest.split_once("```").unwrap().0.to_owned()
+    let (_, rest) = document.split_once(&format!("<!-- {mark} -->\n```sql\n")).unwrap();
+    let (recipe, _) = rest.split_once("```").unwrap();
+    let mut connection = app.database.connect().await;
+    for statement in recipe.split_inclusive(";\n") {
+        connection.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
 }
 
 /// Makes the events look as a dump of another server brings them: ids of transactions that this one has not given out yet.
@@ -41,8 +45,11 @@ async fn the_recipe_brings_the_events_of_a_restored_database_back_into_the_feed(
         .execute(&app.pool)
         .await
         .unwrap();
-    assert!(app.feed_page("").await.events.is_empty(), "they lie in the future");
-    app.pool.execute(AssertSqlSafe(recipe())).await.unwrap();
+    let before = app.feed_page("").await;
+    assert!(before.events.is_empty(), "they lie in the future");
+    run_recipe(&app, "restored").await;
+    let refused = app.feed(&format!("after={}", before.cursor)).await;
+    refused.problem(410, "cursor_expired");
     let readers: i64 = sqlx::query_scalar("select count(*) from event_readers")
         .fetch_one(&app.pool)
         .await
@@ -86,6 +93,32 @@ async fn a_cursor_that_has_seen_more_than_the_database_is_refused_with_what_to_d
     assert_eq!(
         app.feed_page(&format!("after={fresh}")).await.types(),
         ["order.created"]
+    );
+}
+
+/// A standby lacked the last commits: a cursor that has seen them would be taken as soon as the server has counted as far.
+#[tokio::test]
+async fn after_commits_were_lost_the_recipe_refuses_all_cursors_of_before_and_none_since() {
+    let app = App::spawn().await;
+    let orders = app.create_orders(5, json!({})).await;
+    let from_before = app.feed_page("").await.cursor;
+    let has_seen_the_lost = cursor_at(u64::try_from(next_transaction(&app).await).unwrap() + 50);
+    run_recipe(&app, "taken over").await;
+    app.report(&orders[0], "succeeded").await;
+    for cursor in [from_before, has_seen_the_lost] {
+        app.feed(&format!("after={cursor}"))
+            .await
+            .problem(410, "cursor_expired");
+    }
+    for sizes in [[1, 1], [4, 200]] {
+        let whole = app.whole_feed("", &sizes).await;
+        assert_eq!((whole.len(), check_each_order(&whole)), (6, 5));
+    }
+    let cursor = app.feed_page("").await.cursor;
+    app.report(&orders[1], "succeeded").await;
+    assert_eq!(
+        app.feed_page(&format!("after={cursor}")).await.types(),
+        ["order.succeeded"]
     );
 }
 

@@ -82,6 +82,27 @@ async fn with_its_listener_ended_a_replica_still_learns_of_changes_within_a_tick
     }
 }
 
+/// Readers of another replica's events need not wait for its tick. Each ring is a commit, so many creations are few of them.
+#[tokio::test]
+async fn creations_and_rejected_reports_ring_the_doorbell_too_and_never_often() {
+    let app = App::spawn().await;
+    let rings = async || app.database.count_statements(&["pg_notify"]).await;
+    let order = app.create_order().await;
+    let first = eventually(rings, |rings| *rings > 0).await;
+    let answer = app
+        .try_report(&order, serde_json::json!({ "status": "refunded" }))
+        .await;
+    assert_eq!(answer.status, 409);
+    let before = eventually(rings, |rings| *rings > first).await;
+    let start = Instant::now();
+    for _ in 0..300 {
+        app.create_order().await;
+    }
+    let (rung, took) = (rings().await - before, start.elapsed());
+    let most = took.as_millis() / 25 + 2;
+    assert!(u128::try_from(rung).unwrap() <= most, "{rung} times in {took:?}");
+}
+
 #[tokio::test]
 async fn a_transaction_left_open_holds_no_change_up() {
     let one = App::spawn().await;

@@ -14,7 +14,7 @@ use crate::db::event_log::{LogError, LogPage};
 use crate::db::webhook_endpoints::{self, Listening};
 use crate::db::webhook_queue::{self, EventSlip, Line, NewDelivery};
 use crate::db::{Connection, DbError, Pool, event_readers};
-use crate::delivery::Turn;
+use crate::delivery::{Gaps, Turn};
 use crate::domain::event::EventDocument;
 use crate::domain::order::MerchantId;
 use crate::hub::News;
@@ -33,6 +33,7 @@ pub struct Spreader {
     news: Arc<News>,
     liaison: Arc<Liaison>,
     failures: Counter,
+    gaps: Gaps,
 }
 
 /// What a step has come to.
@@ -52,6 +53,7 @@ impl Spreader {
             news,
             liaison,
             failures,
+            gaps: Gaps::of(READER),
         }
     }
 
@@ -65,7 +67,7 @@ impl Spreader {
         let Some(mut turn) = Turn::take(&self.pool, READER).await? else {
             return Ok(Step::CaughtUp);
         };
-        let page = match turn.read(PAGE).await {
+        let page = match turn.read(PAGE, &self.gaps).await {
             Err(LogError::CursorAhead) => {
                 event_readers::skip_to_end(turn.connection(), READER).await?;
                 turn.commit().await?;
@@ -76,7 +78,7 @@ impl Spreader {
             }
             page => page?,
         };
-        if page.events.is_empty() && !page.has_more {
+        if page.events.is_empty() && !page.has_more && !page.has_gap {
             return Ok(Step::CaughtUp);
         }
         if queue(turn.connection(), &page).await? > 0 {
@@ -112,7 +114,7 @@ impl Spreader {
                 Ok(Step::NobodyListens) => listener = None,
                 Ok(Step::CaughtUp) if listener.is_none() => {
                     // First listen, then read.
-                    listener = Some(self.news.listen(None));
+                    listener = Some(self.news.listen());
                     continue;
                 }
                 Ok(Step::CaughtUp) => {}

@@ -15,6 +15,8 @@ enum Step {
     End(usize, bool),
     /// The reader reads a page of this many.
     Read(usize),
+    /// The event with this number (of those that are there) is forgotten.
+    Forget(usize),
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +26,8 @@ struct Log {
     running: Vec<u64>,
     written: Vec<LogPosition>,
     committed: Vec<u64>,
+    forgotten: Vec<LogPosition>,
+    noted: u64,
 }
 
 impl Log {
@@ -60,13 +64,27 @@ impl Log {
                     }
                 }
             }
+            Step::Forget(at) => {
+                let there = self.there();
+                if let Some(event) = there.get(at % there.len().max(1)) {
+                    self.written.retain(|other| other != event);
+                    self.forgotten.push(*event);
+                    self.noted = self.next;
+                    self.next += 1;
+                }
+            }
             Step::Read(_) => {}
         }
     }
 
+    fn there(&self) -> Vec<LogPosition> {
+        let is_there = |event: &&LogPosition| self.committed.contains(&event.transaction);
+        self.written.iter().filter(is_there).copied().collect()
+    }
+
     /// What `db::event_log` does.
     fn read(&self, cursor: &LogCursor, size: usize) -> (Vec<LogPosition>, LogCursor) {
-        let (mut page, mut cursor) = (Vec::new(), cursor.clone());
+        let (mut page, mut cursor) = (Vec::new(), cursor.clone().knowing(self.note()));
         if let Some(within) = cursor.within() {
             let (since, until) = Horizon::around(within.transaction);
             page = self.select(&since, &until, within.seq, size);
@@ -80,10 +98,21 @@ impl Log {
         let next = if found.len() == rest {
             cursor.cut_at(found[rest - 1], &now)
         } else {
-            LogCursor::at(now)
+            LogCursor::at(now).knowing(self.note())
         };
         page.extend(found);
         (page, next)
+    }
+
+    fn note(&self) -> Option<Forgotten> {
+        let (last, noted) = (self.forgotten.iter().max(), self.noted);
+        last.map(|last| Forgotten { last: *last, noted })
+    }
+
+    /// Whether events are gone that the reader has not read.
+    fn has_gap(&self, cursor: &LogCursor) -> bool {
+        let misses = self.note().is_some_and(|note| cursor.misses(note, &self.horizon()));
+        misses && *cursor != LogCursor::start()
     }
 
     fn select(&self, since: &Horizon, until: &Horizon, after: i64, size: usize) -> Vec<LogPosition> {
@@ -101,13 +130,21 @@ impl Log {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
+    prop::collection::vec(step(), 0..120)
+}
+
+fn forgetful_steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![9 => step(), 1 => any::<usize>().prop_map(Step::Forget)];
+    prop::collection::vec(step, 0..120)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
         3 => Just(Step::Begin),
         5 => any::<usize>().prop_map(Step::Write),
         2 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(at, commits)| Step::End(at, commits)),
         3 => (1..4_usize).prop_map(Step::Read),
-    ];
-    prop::collection::vec(step, 0..120)
+    ]
 }
 
 proptest! {
@@ -140,6 +177,34 @@ proptest! {
     }
 
     #[test]
+    fn what_is_forgotten_is_never_passed_over_without_a_word(steps in forgetful_steps()) {
+        let mut log = Log { next: 3, ..Log::default() };
+        let (mut cursor, mut read, mut gone) = (LogCursor::start(), Vec::new(), Vec::new());
+        for step in steps.iter().chain([&Step::Read(usize::MAX)]) {
+            log.take(step);
+            let Step::Read(size) = step else { continue };
+            if log.has_gap(&cursor) {
+                // It is told so, and begins anew with the oldest that is kept.
+                (cursor, read) = (LogCursor::start(), Vec::new());
+            }
+            if cursor == LogCursor::start() {
+                gone.clone_from(&log.forgotten);
+            }
+            let (page, next) = log.read(&cursor, *size);
+            prop_assert!(!log.has_gap(&next), "whoever has just looked misses nothing");
+            read.extend(page);
+            cursor = LogCursor::decode(&next.encode()).expect("is read back");
+            prop_assert_eq!(&cursor, &next);
+        }
+        // All of it, but for what was gone when it began.
+        let mut all = log.there();
+        all.extend(log.forgotten.iter().filter(|event| !gone.contains(event)));
+        all.sort_unstable();
+        read.sort_unstable();
+        prop_assert_eq!(read, all);
+    }
+
+    #[test]
     fn horizons_are_read_back_as_they_were_written(next in 1..u64::MAX, distances in prop::collection::btree_set(1..1000_u64, 0..20)) {
         let mut running: Vec<_> = distances.iter().filter_map(|distance| next.checked_sub(*distance)).filter(|id| *id > 0).collect();
         running.sort_unstable();
@@ -153,11 +218,13 @@ proptest! {
         if let Ok(cursor) = LogCursor::decode(&text) {
             prop_assert_eq!(cursor.encode(), text);
         }
-        let mut tagged = vec![TAG];
-        tagged.extend_from_slice(&bytes);
-        let text = URL_SAFE_NO_PAD.encode(&tagged);
-        if let Ok(cursor) = LogCursor::decode(&text) {
-            prop_assert_eq!(cursor.encode(), text);
+        for tag in [TAG, AWARE_TAG] {
+            let mut tagged = vec![tag];
+            tagged.extend_from_slice(&bytes);
+            let text = URL_SAFE_NO_PAD.encode(&tagged);
+            if let Ok(cursor) = LogCursor::decode(&text) {
+                prop_assert_eq!(cursor.encode(), text);
+            }
         }
     }
 }

@@ -27,6 +27,7 @@ impl From<LogError> for ApiError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::CursorAhead => Self::CursorAhead,
+            LogError::CursorExpired => Self::CursorExpired,
             LogError::Database(error) => error.into(),
         }
     }

@@ -97,7 +97,7 @@ impl Lines {
     ) -> Result<Self, ApiError> {
         let room = question.limit.map(|_| question.page_size());
         let first = reader.look(room.unwrap_or(AT_ONCE).min(AT_ONCE)).await?;
-        let stay = door.service.holds.stay();
+        let stay = reader.stay();
         match &stay {
             Some(_) => door.feed.streamed.increment(1),
             None => door.feed.count(Some(door.service.holds.no_place())),

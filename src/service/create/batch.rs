@@ -50,9 +50,12 @@ impl Service {
         let (created, repeats): (Vec<_>, Vec<_>) = jobs
             .into_iter()
             .partition(|job| created.contains(&job.creation.order.id));
-        self.hub
-            .news
-            .tell(created.iter().map(|job| job.creation.order.merchant_id));
+        if !created.is_empty() {
+            self.hub
+                .news
+                .tell(created.iter().map(|job| job.creation.order.merchant_id));
+            self.doorbell.ring_slowly();
+        }
         created.into_iter().for_each(CreationJob::answer_new);
         repeats
     }
@@ -65,6 +68,7 @@ impl Service {
             match this.create_waiting(&job.creation).await {
                 Ok(None) => {
                     this.hub.news.tell([job.creation.order.merchant_id]);
+                    this.doorbell.ring_slowly();
                     job.answer_new();
                 }
                 Ok(Some(first)) => job.answer(Ok(first)),

@@ -155,6 +155,7 @@ impl Service {
                     self.hub
                         .news
                         .tell(part.iter().map(|rejected| rejected.event.merchant_id));
+                    self.doorbell.ring_slowly();
                     part.into_iter().for_each(Rejected::answer);
                 }
                 Err(error) => {

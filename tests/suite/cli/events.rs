@@ -124,3 +124,22 @@ async fn what_can_never_work_ends_it_with_the_services_sentence() {
         assert!(!complaint.contains("cursor: "), "{complaint}");
     }
 }
+
+#[tokio::test]
+async fn a_cursor_whose_events_are_not_kept_any_more_ends_it_with_what_to_do() {
+    let app = App::spawn().await;
+    let cursor = app.feed_page("").await.cursor;
+    sqlx::query(
+        "insert into order_events_forgotten (merchant_id, xid, seq) select id, pg_current_xact_id(), 1 from merchants",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    for arguments in [&["events"][..], &["events", "--follow"]] {
+        let (code, output, complaint) = try_as_merchant(&app, &[arguments, &["--after", &cursor]].concat());
+        assert_eq!((code, &*output), (Some(1), ""), "{complaint}");
+        for word in ["cursor_expired", "after=now", "GET /v1/orders"] {
+            assert!(complaint.contains(word), "{complaint}");
+        }
+    }
+}
