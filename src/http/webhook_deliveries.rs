@@ -107,7 +107,7 @@ pub async fn resend(merchant: Merchant, request: HttpRequest, door: web::Data<Do
     tag = "merchant",
     operation_id = "recoverWebhooks",
     summary = "Make up for what was not delivered",
-    description = "Queues again what of that time was given up, and what was never sent because the endpoint was disabled or not there; up to 1000 at a time.",
+    description = "Queues again what of that time was given up, and what was never sent because the endpoint was disabled or not there; as far as the log has it. Up to 5000 at a time: `next_cursor` goes on.",
     security(("api_key" = [])),
     params(("id" = String, Path, description = "The endpoint's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid)),
     request_body = RecoverBody,
@@ -128,8 +128,8 @@ pub async fn recover(
     door: web::Data<Door>,
     sent: MerchantJson<RecoverBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let (id, range) = (endpoint_id(&request)?, sent.body.parse()?);
-    let recovered = door.service.recover(sent.merchant, id, range).await?;
+    let (id, (range, after)) = (endpoint_id(&request)?, sent.body.parse()?);
+    let recovered = door.service.recover(sent.merchant, id, range, after).await?;
     Ok(HttpResponse::Accepted()
         .insert_header(CACHE_CONTROL)
         .json(RecoveredBody::from(recovered)))

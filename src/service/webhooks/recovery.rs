@@ -1,0 +1,128 @@
+//! Making up for what was not delivered, in parts: found without a lock, and queued in transactions so short that nobody who waits
+//! for one notices.
+
+use super::super::{Service, now};
+use super::WebhookError;
+use crate::db::DbError;
+use crate::db::webhook_queue::{EventSlip, NewDelivery};
+use crate::db::webhook_recovery::{self, Span, Unsent};
+use crate::delivery::webhooks::{Entry, put_in};
+use crate::domain::event::EventDocument;
+use crate::domain::listing::{LogPlace, TimeRange};
+use crate::domain::order::MerchantId;
+use crate::domain::webhook::{Endpoint, EndpointId};
+
+/// Deliveries that one call queues at most.
+const RECOVERED_AT_ONCE: usize = 5000;
+/// Those of one transaction: it keeps others from queueing for the same endpoint, the log's reader among them, for some 20 ms.
+const PART: usize = 200;
+/// Looks into the log that one call takes at most.
+const MAX_WINDOWS: usize = 10;
+const SECONDS_PER_DAY: i64 = 24 * 3600;
+
+/// What was queued again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    pub queued: u64,
+    /// There may be more, behind this place.
+    pub next: Option<LogPlace>,
+}
+
+/// What was found, and where the rest begins.
+struct Found {
+    unsent: Vec<Unsent>,
+    next: Option<LogPlace>,
+}
+
+impl Service {
+    /// Queues again what of that time was given up, and what was never sent because the endpoint was disabled then, or not there.
+    /// In the order of the log, from its beginning or from where an earlier call left off. What fails on the way keeps what was
+    /// queued so far; the same call again goes on.
+    pub async fn recover(
+        &self,
+        merchant: MerchantId,
+        id: EndpointId,
+        range: TimeRange,
+        after: Option<LogPlace>,
+    ) -> Result<Recovered, WebhookError> {
+        self.check_kept(range)?;
+        let endpoint = self.find_enabled(merchant, id).await?;
+        let found = self.find_unsent(&endpoint, range, after).await?;
+        let mut queued = 0;
+        for part in found.unsent.chunks(PART) {
+            queued += self.queue_part(id, part).await?;
+            self.webhooks.queued.notify_one();
+        }
+        Ok(Recovered {
+            queued,
+            next: found.next,
+        })
+    }
+
+    /// Of older events nobody knows any more whether they were delivered, or what they were.
+    fn check_kept(&self, range: TimeRange) -> Result<(), WebhookError> {
+        let kept = [self.webhooks.retention_days, self.event_retention_days];
+        let Some(days) = kept.into_iter().filter(|days| *days > 0).min() else {
+            return Ok(());
+        };
+        let kept_since = now().plus_seconds(-i64::from(days) * SECONDS_PER_DAY);
+        if range.from.is_none_or(|from| from < kept_since) {
+            return Err(WebhookError::TooLongAgo { days });
+        }
+        Ok(())
+    }
+
+    async fn find_unsent(
+        &self,
+        endpoint: &Endpoint,
+        range: TimeRange,
+        after: Option<LogPlace>,
+    ) -> Result<Found, DbError> {
+        let mut found = Found {
+            unsent: Vec::new(),
+            next: after,
+        };
+        for _ in 0..MAX_WINDOWS {
+            let room = RECOVERED_AT_ONCE - found.unsent.len();
+            let span = Span {
+                range,
+                after: found.next,
+                limit: i64::try_from(room).unwrap_or(i64::MAX),
+            };
+            let mut turn = self.list_turn().await?;
+            let look = webhook_recovery::find_unsent(&mut turn.transaction, endpoint, span);
+            let window = self.reading(look).await?;
+            found.unsent.extend(window.unsent);
+            found.next = window.end;
+            if found.next.is_none() || found.unsent.len() >= RECOVERED_AT_ONCE {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn queue_part(&self, id: EndpointId, part: &[Unsent]) -> Result<u64, DbError> {
+        let entries: Vec<_> = part.iter().map(|unsent| entry(id, unsent)).collect();
+        let mut turn = self.list_turn().await?;
+        let work = async {
+            let queued = put_in(&mut turn.transaction, &entries).await?;
+            turn.transaction.commit().await?;
+            Ok(queued)
+        };
+        self.writing(work).await
+    }
+}
+
+fn entry(endpoint: EndpointId, unsent: &Unsent) -> Entry {
+    let event = &unsent.event.event;
+    match unsent.given_up {
+        Some(id) => Entry::Again {
+            id,
+            line: (endpoint, event.order_id()),
+        },
+        None => Entry::New(NewDelivery::new(
+            endpoint,
+            EventSlip::of(event, EventDocument::of(event).to_text()),
+        )),
+    }
+}
