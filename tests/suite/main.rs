@@ -80,6 +80,7 @@ mod wake_ups;
 mod webhook_api;
 mod webhook_fairness;
 mod webhook_guard;
+mod webhook_hostile;
 mod webhook_order;
 mod webhook_recovery;
 mod webhook_replicas;
