@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::support::merchant::{now_ms, rfc3339};
 use crate::support::webhooks::{ENDPOINTS, Endpoint};
@@ -135,6 +136,39 @@ async fn while_one_merchant_recovers_whatever_there_is_anothers_webhooks_and_rep
     assert!(reports[last] < BOUND && reports[middle] < BOUND / 4, "{reports:?}");
 }
 
+#[tokio::test]
+async fn no_call_about_webhooks_waits_for_whoever_reads_the_log() {
+    let app = App::builder().webhooks("10ms").spawn().await;
+    let receiver = Receiver::start_willing().await;
+    let endpoint = app.create_endpoint(&receiver).await;
+    app.create_order().await;
+    let delivery = app.wait_for_deliveries(&endpoint, 1).await.remove(0);
+    // Another replica, which takes its time.
+    let mut connection = app.database.connect().await;
+    let mut reading = connection.begin().await.unwrap();
+    sqlx::query("select from event_readers where name = 'webhooks' for update")
+        .execute(&mut *reading)
+        .await
+        .unwrap();
+    let other = app.create_endpoint(&receiver).await;
+    for (path, body) in [
+        (
+            endpoint.path(&format!("/deliveries/{}/resend", delivery["id"].as_str().unwrap())),
+            json!({}),
+        ),
+        (endpoint.path("/recover"), json!({ "since": rfc3339(now_ms() - 1000) })),
+        (other.path("/test"), json!({})),
+    ] {
+        let answer = app.post(&path, &body).await;
+        assert_eq!(answer.status, 202, "{path}: {}", answer.text);
+    }
+    for enabled in [false, true] {
+        let changed = app.patch(&endpoint.path(""), &json!({ "enabled": enabled })).await;
+        assert_eq!(changed.status, 200, "{}", changed.text);
+    }
+    reading.rollback().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recovering_delivering_and_sending_again_at_once_locks_nobody_out_and_keeps_each_order_in_line() {
     const ORDERS: usize = 24;
@@ -165,10 +199,9 @@ async fn recovering_delivering_and_sending_again_at_once_locks_nobody_out_and_ke
         app.patch(&endpoint.path(""), &json!({ "enabled": true })).await;
         let deliveries = app.deliveries(&endpoint).await;
         let mut asking = Vec::new();
-        for number in 0..4 {
+        for _ in 0..4 {
             let (app, endpoint, since) = (Arc::clone(&app), endpoint.clone(), since.clone());
             asking.push(tokio::spawn(async move {
-                let _ = number;
                 app.post(&endpoint.path("/recover"), &json!({ "since": since })).await
             }));
         }

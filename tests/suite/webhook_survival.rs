@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 
-use crate::support::{App, Receiver, Reply, TestDatabase, eventually};
+use crate::support::rabbit::Rabbit;
+use crate::support::{App, Receiver, Reply, TestDatabase, VirtualHost, eventually};
 
 #[tokio::test]
 async fn an_endpoint_whose_url_is_none_any_more_fails_alone_and_is_disabled() {
@@ -73,7 +74,14 @@ async fn write_foreign_events(app: &App, order: &str) {
 
 #[tokio::test]
 async fn events_that_only_a_newer_version_knows_are_passed_on_or_over_and_stop_no_reader() {
-    let app = App::spawn_with_webhooks().await;
+    let host = VirtualHost::create().await;
+    let rabbit = Rabbit::connect(&host.url).await;
+    rabbit.bind("ledger", &["#"]).await;
+    let app = App::builder()
+        .webhooks("1h")
+        .flag("--amqp-url", &host.url)
+        .spawn()
+        .await;
     let receiver = Receiver::start_willing().await;
     let endpoint = app.create_endpoint(&receiver).await;
     let before = app.create_order().await;
@@ -101,6 +109,10 @@ async fn events_that_only_a_newer_version_knows_are_passed_on_or_over_and_stop_n
         feed.types(),
         ["order.created", "order.disputed", "merchant.renamed", "order.created"]
     );
+    let mut inbox = rabbit.read("ledger").await;
+    for kind in feed.types() {
+        assert_eq!(inbox.next().await.json()["type"], kind);
+    }
     // Reading on by small pages comes past them, too.
     assert_eq!(app.whole_feed("", &[1]).await.len(), 4);
     // And so does making up for what was missed.
