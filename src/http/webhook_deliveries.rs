@@ -100,7 +100,7 @@ pub async fn resend(merchant: Merchant, request: HttpRequest, door: web::Data<Do
     tag = "merchant",
     operation_id = "recoverWebhooks",
     summary = "Make up for what was not delivered",
-    description = "Queues again what of that time was given up, and what was never sent because the endpoint was disabled or not there; as far as the log has it. Up to 5000 at a time: `next_cursor` goes on.",
+    description = "Queues again what of that time was given up, and what was never sent because the endpoint was disabled or not there; as far as the log has it. Up to 5000 at a time, or what two seconds are enough for: `next_cursor` goes on.",
     security(("api_key" = [])),
     params(("id" = String, Path, description = "The endpoint's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid)),
     request_body = RecoverBody,

@@ -12,6 +12,8 @@ use crate::support::webhooks::{ENDPOINTS, Endpoint};
 use crate::support::{Answer, App, Receiver, Reply, eventually};
 
 const LOGGED: i32 = 60_000;
+/// So many are recovered at least while others look at the clock.
+const ENOUGH: usize = 20_000;
 /// On two processors that everything shares, the receivers, and whatever else is tested.
 const BOUND: Duration = Duration::from_secs(1);
 
@@ -109,7 +111,8 @@ async fn while_one_merchant_recovers_whatever_there_is_anothers_webhooks_and_rep
     eventually(async || calls.load(Ordering::Relaxed), |calls| *calls >= 4).await;
     let start = Instant::now();
     let (mut reports, mut told) = (Vec::new(), Vec::new());
-    while start.elapsed() < Duration::from_secs(6) {
+    while start.elapsed() < Duration::from_secs(6) || queued.load(Ordering::Relaxed) < ENOUGH {
+        assert!(start.elapsed() < Duration::from_mins(1), "no pressure");
         let (report, webhook) = neighbour.report_one(told.len()).await;
         reports.push(report);
         told.push(webhook);
@@ -131,9 +134,8 @@ async fn while_one_merchant_recovers_whatever_there_is_anothers_webhooks_and_rep
         told[middle],
         told[last]
     );
-    assert!(queued.load(Ordering::Relaxed) >= 20_000, "no pressure");
-    assert!(told[last] < BOUND && told[middle] < BOUND / 4, "{told:?}");
-    assert!(reports[last] < BOUND && reports[middle] < BOUND / 4, "{reports:?}");
+    assert!(told[last] < BOUND && told[middle] < BOUND / 2, "{told:?}");
+    assert!(reports[last] < BOUND && reports[middle] < BOUND / 2, "{reports:?}");
 }
 
 #[tokio::test]

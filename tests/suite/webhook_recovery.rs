@@ -126,7 +126,12 @@ async fn a_long_time_is_made_up_for_in_parts() {
     log_orders(&app, "acme", 5300).await;
     let receiver = Receiver::start_willing().await;
     let endpoint = app.create_endpoint(&receiver).await;
-    assert_eq!(recover_all(&app, &endpoint).await, [5000, 300]);
+    let queued = recover_all(&app, &endpoint).await;
+    assert_eq!(queued.iter().sum::<u64>(), 5300);
+    assert!(
+        queued.len() > 1 && queued.iter().all(|queued| *queued <= 5000),
+        "{queued:?}"
+    );
     assert_eq!(recover_all(&app, &endpoint).await.iter().sum::<u64>(), 0);
     let (rows, events): (i64, i64) =
         sqlx::query_as("select count(*), count(distinct event_id) from webhook_deliveries")
@@ -150,7 +155,8 @@ async fn where_others_have_much_in_the_log_an_answer_comes_all_the_same_and_says
     log_orders(&app, "acme", 7).await;
     let receiver = Receiver::start_willing().await;
     let endpoint = app.create_endpoint(&receiver).await;
-    assert_eq!(recover_all(&app, &endpoint).await, [0, 7]);
+    let queued = recover_all(&app, &endpoint).await;
+    assert_eq!((queued[0], queued.iter().sum::<u64>()), (0, 7), "{queued:?}");
     receiver.wait_for(7).await;
 }
 

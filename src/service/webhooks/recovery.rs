@@ -1,6 +1,8 @@
 //! Making up for what was not delivered, in parts: found without a lock, and queued in transactions so short that nobody who waits
 //! for one notices.
 
+use std::time::{Duration, Instant};
+
 use super::super::{Service, now};
 use super::WebhookError;
 use crate::db::DbError;
@@ -18,6 +20,8 @@ const RECOVERED_AT_ONCE: usize = 5000;
 const PART: usize = 200;
 /// Looks into the log that one call takes at most.
 const MAX_WINDOWS: usize = 10;
+/// How long a call goes on: whoever asked wants to hear something. What is begun is finished.
+const PATIENCE: Duration = Duration::from_secs(2);
 const SECONDS_PER_DAY: i64 = 24 * 3600;
 
 /// What was queued again.
@@ -46,17 +50,20 @@ impl Service {
         after: Option<LogPlace>,
     ) -> Result<Recovered, WebhookError> {
         self.check_kept(range)?;
+        let deadline = Instant::now() + PATIENCE;
         let endpoint = self.find_enabled(merchant, id).await?;
-        let found = self.find_unsent(&endpoint, range, after).await?;
-        let mut queued = 0;
-        for part in found.unsent.chunks(PART) {
+        let found = self.find_unsent(&endpoint, (range, after), deadline).await?;
+        let (mut queued, mut next) = (0, found.next);
+        let mut parts = found.unsent.chunks(PART).peekable();
+        while let Some(part) = parts.next() {
             queued += self.queue_part(id, part).await?;
             self.webhooks.queued.notify_one();
+            if parts.peek().is_some() && Instant::now() > deadline {
+                next = part.last().map(|unsent| unsent.place);
+                break;
+            }
         }
-        Ok(Recovered {
-            queued,
-            next: found.next,
-        })
+        Ok(Recovered { queued, next })
     }
 
     /// Of older events nobody knows any more whether they were delivered, or what they were.
@@ -75,8 +82,8 @@ impl Service {
     async fn find_unsent(
         &self,
         endpoint: &Endpoint,
-        range: TimeRange,
-        after: Option<LogPlace>,
+        (range, after): (TimeRange, Option<LogPlace>),
+        deadline: Instant,
     ) -> Result<Found, DbError> {
         let mut found = Found {
             unsent: Vec::new(),
@@ -94,7 +101,7 @@ impl Service {
             let window = self.reading(look).await?;
             found.unsent.extend(window.unsent);
             found.next = window.end;
-            if found.next.is_none() || found.unsent.len() >= RECOVERED_AT_ONCE {
+            if found.next.is_none() || found.unsent.len() >= RECOVERED_AT_ONCE || Instant::now() > deadline {
                 break;
             }
         }
