@@ -21,7 +21,6 @@ pub struct Span {
 #[derive(Debug)]
 pub struct Unsent {
     pub event: LoggedEvent,
-    pub place: LogPlace,
     /// The delivery that was given up; None: there never was one.
     pub given_up: Option<DeliveryId>,
 }
@@ -68,7 +67,6 @@ struct UnsentRow {
 impl UnsentRow {
     fn read(self) -> Option<Unsent> {
         Some(Unsent {
-            place: place((self.event.at, self.event.seq)),
             event: self.event.read_or_pass_over()?,
             given_up: self.given_up.map(DeliveryId),
         })

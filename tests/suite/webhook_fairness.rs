@@ -15,7 +15,7 @@ const LOGGED: i32 = 60_000;
 /// So many are recovered at least while others look at the clock.
 const ENOUGH: usize = 20_000;
 /// On two processors that everything shares, the receivers, and whatever else is tested.
-const BOUND: Duration = Duration::from_secs(1);
+const BOUND: Duration = Duration::from_secs(2);
 
 /// Many orders of acme's that nobody was ever told of.
 async fn fill_log(app: &App) {
@@ -134,8 +134,8 @@ async fn while_one_merchant_recovers_whatever_there_is_anothers_webhooks_and_rep
         told[middle],
         told[last]
     );
-    assert!(told[last] < BOUND && told[middle] < BOUND / 2, "{told:?}");
-    assert!(reports[last] < BOUND && reports[middle] < BOUND / 2, "{reports:?}");
+    assert!(told[last] < BOUND && told[middle] < BOUND / 4, "{told:?}");
+    assert!(reports[last] < BOUND && reports[middle] < BOUND / 4, "{reports:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::super::{Service, now};
 use super::WebhookError;
 use crate::db::DbError;
 use crate::db::webhook_queue::{EventSlip, NewDelivery};
-use crate::db::webhook_recovery::{self, Span, Unsent};
+use crate::db::webhook_recovery::{self, Span, Unsent, Window};
 use crate::delivery::webhooks::{Entry, put_in};
 use crate::domain::event::EventDocument;
 use crate::domain::listing::{LogPlace, TimeRange};
@@ -15,11 +15,13 @@ use crate::domain::order::MerchantId;
 use crate::domain::webhook::{Endpoint, EndpointId};
 
 /// Deliveries that one call queues at most.
-const RECOVERED_AT_ONCE: usize = 5000;
+const RECOVERED_AT_ONCE: i64 = 5000;
+/// Those that one look finds at most: what is found is queued before the next look.
+const LOOK: i64 = 1000;
 /// Those of one transaction: it keeps others from queueing for the same endpoint, the log's reader among them, for some 20 ms.
 const PART: usize = 200;
 /// Looks into the log that one call takes at most.
-const MAX_WINDOWS: usize = 10;
+const MAX_LOOKS: usize = 10;
 /// How long a call goes on: whoever asked wants to hear something. What is begun is finished.
 const PATIENCE: Duration = Duration::from_secs(2);
 const SECONDS_PER_DAY: i64 = 24 * 3600;
@@ -30,12 +32,6 @@ pub struct Recovered {
     pub queued: u64,
     /// There may be more, behind this place.
     pub next: Option<LogPlace>,
-}
-
-/// What was found, and where the rest begins.
-struct Found {
-    unsent: Vec<Unsent>,
-    next: Option<LogPlace>,
 }
 
 impl Service {
@@ -52,14 +48,26 @@ impl Service {
         self.check_kept(range)?;
         let deadline = Instant::now() + PATIENCE;
         let endpoint = self.find_enabled(merchant, id).await?;
-        let found = self.find_unsent(&endpoint, (range, after), deadline).await?;
-        let (mut queued, mut next) = (0, found.next);
-        let mut parts = found.unsent.chunks(PART).peekable();
-        while let Some(part) = parts.next() {
-            queued += self.queue_part(id, part).await?;
-            self.webhooks.queued.notify_one();
-            if parts.peek().is_some() && Instant::now() > deadline {
-                next = part.last().map(|unsent| unsent.place);
+        let (mut queued, mut room, mut next) = (0, RECOVERED_AT_ONCE, after);
+        for _ in 0..MAX_LOOKS {
+            let limit = room.min(LOOK);
+            let window = self
+                .find_unsent(
+                    &endpoint,
+                    Span {
+                        range,
+                        after: next,
+                        limit,
+                    },
+                )
+                .await?;
+            for part in window.unsent.chunks(PART) {
+                queued += self.queue_part(id, part).await?;
+                self.webhooks.queued.notify_one();
+            }
+            room -= i64::try_from(window.unsent.len()).unwrap_or(room).min(room);
+            next = window.end;
+            if next.is_none() || room == 0 || Instant::now() > deadline {
                 break;
             }
         }
@@ -79,33 +87,10 @@ impl Service {
         Ok(())
     }
 
-    async fn find_unsent(
-        &self,
-        endpoint: &Endpoint,
-        (range, after): (TimeRange, Option<LogPlace>),
-        deadline: Instant,
-    ) -> Result<Found, DbError> {
-        let mut found = Found {
-            unsent: Vec::new(),
-            next: after,
-        };
-        for _ in 0..MAX_WINDOWS {
-            let room = RECOVERED_AT_ONCE - found.unsent.len();
-            let span = Span {
-                range,
-                after: found.next,
-                limit: i64::try_from(room).unwrap_or(i64::MAX),
-            };
-            let mut turn = self.list_turn().await?;
-            let look = webhook_recovery::find_unsent(&mut turn.transaction, endpoint, span);
-            let window = self.reading(look).await?;
-            found.unsent.extend(window.unsent);
-            found.next = window.end;
-            if found.next.is_none() || found.unsent.len() >= RECOVERED_AT_ONCE || Instant::now() > deadline {
-                break;
-            }
-        }
-        Ok(found)
+    async fn find_unsent(&self, endpoint: &Endpoint, span: Span) -> Result<Window, DbError> {
+        let mut turn = self.list_turn().await?;
+        let look = webhook_recovery::find_unsent(&mut turn.transaction, endpoint, span);
+        self.reading(look).await
     }
 
     async fn queue_part(&self, id: EndpointId, part: &[Unsent]) -> Result<u64, DbError> {
