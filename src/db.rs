@@ -14,9 +14,12 @@ pub mod merchants;
 pub mod order_events;
 pub mod orders;
 pub mod webhook_attempts;
+pub mod webhook_claims;
 pub mod webhook_deliveries;
 pub mod webhook_endpoints;
+pub mod webhook_listeners;
 pub mod webhook_queue;
+pub mod webhook_recovery;
 
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};

@@ -38,6 +38,7 @@ mod statuses;
 mod streams;
 mod webhook_deliveries;
 mod webhook_endpoints;
+mod webhook_responses;
 mod wire;
 
 use std::sync::Arc;

@@ -313,13 +313,12 @@ async fn select(
     let scanned = rows.last().map_or(0, |row| row.scanned);
     let is_cut = scanned == scan || i64::try_from(rows.len()).is_ok_and(|found| found == limit);
     let cut = rows.last().filter(|_| is_cut).map(PageRow::position).transpose()?;
-    let wanted = rows.into_iter().filter(|row| row.is_wanted);
-    Ok(Found {
-        events: wanted
-            .map(|row| Ok((row.position()?, row.read()?)))
-            .collect::<Result<_, DbError>>()?,
-        cut,
-    })
+    let mut events = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().filter(|row| row.is_wanted) {
+        let position = row.position()?;
+        events.extend(row.read().map(|event| (position, event)));
+    }
+    Ok(Found { events, cut })
 }
 
 impl PageRow {
@@ -330,7 +329,7 @@ impl PageRow {
         })
     }
 
-    fn read(self) -> Result<LoggedEvent, DbError> {
+    fn read(self) -> Option<LoggedEvent> {
         EventRow {
             seq: self.seq,
             id: self.id,
@@ -347,6 +346,6 @@ impl PageRow {
             at: self.at,
             data: self.data,
         }
-        .try_into()
+        .read_or_pass_over()
     }
 }

@@ -51,6 +51,17 @@ impl TryFrom<EventRow> for LoggedEvent {
 }
 
 impl EventRow {
+    /// For those who read the whole log: the event; None, and a line in the log, where only a newer version can read it. (While
+    /// replicas are exchanged both versions read. A reader that stopped there would stop for every merchant.)
+    pub(super) fn read_or_pass_over(self) -> Option<LoggedEvent> {
+        let (id, kind) = (self.id, self.kind.clone());
+        LoggedEvent::try_from(self)
+            .inspect_err(|error| {
+                tracing::error!(event.id = %id, event.r#type = kind, %error, "an event was passed over");
+            })
+            .ok()
+    }
+
     fn read_order(self, order_id: OrderId) -> Result<OrderEvent, DbError> {
         let lacks = |column: &str| DbError::Unreadable(format!("an order's event without {column}"));
         Ok(OrderEvent {

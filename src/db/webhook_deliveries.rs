@@ -5,11 +5,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::order_events::{EventRow, LoggedEvent};
+use super::webhook_queue::Line;
 use super::{Connection, DbError, webhook_attempts};
-use crate::domain::listing::{Page, PageSize, TimeRange};
-use crate::domain::order::{MerchantId, OrderId};
-use crate::domain::webhook::{Delivery, DeliveryId, DeliveryState, EndpointId, EventFilter};
+use crate::domain::listing::{Page, PageSize};
+use crate::domain::order::OrderId;
+use crate::domain::webhook::{Delivery, DeliveryId, DeliveryState, EndpointId};
 
 /// A row as sqlx reads it.
 struct DeliveryRow {
@@ -116,10 +116,10 @@ pub async fn find(
     Ok(found)
 }
 
-/// Queues deliveries again, in the order given: those that are done at the queue's end, those that are not where they stand,
-/// due at once unless somebody is at it. Their orders must be [locked](super::webhook_queue::lock_orders), and
-/// [released](super::webhook_queue::release) afterwards.
-pub async fn queue_again(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<u64, DbError> {
+/// Queues deliveries again: those that are done at the place that each is given, those that are not where they stand, due at once
+/// unless somebody is at it. Their endpoints and orders must be [locked](super::webhook_queue), and released afterwards.
+pub async fn queue_again(executor: impl PgExecutor<'_>, deliveries: &[(i64, DeliveryId)]) -> Result<u64, DbError> {
+    let (places, ids): (Vec<i64>, Vec<Uuid>) = deliveries.iter().map(|(place, id)| (place, id.0)).unzip();
     let done = sqlx::query!(
         "update webhook_deliveries d
          set place = case when d.state = 'pending' then d.place else again.place end,
@@ -127,66 +127,14 @@ pub async fn queue_again(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<
                            when d.claim is not null and d.due_at > now() then d.due_at
                            when d.due_at is not null then now() end,
              state = 'pending', tries = 0, done_at = null
-         from (select id, nextval('webhook_places') as place
-               from (select id from unnest($1::uuid[]) with ordinality as given (id, number) order by number) as given)
-              as again
+         from unnest($1::uuid[], $2::bigint[]) as again (id, place)
          where d.id = again.id",
-        ids
+        &ids,
+        &places,
     )
     .execute(executor)
     .await?;
     Ok(done.rows_affected())
-}
-
-/// Of an endpoint's deliveries of events in that time those that are not delivered, in the queue's order, up to `limit`.
-pub async fn find_undelivered(
-    executor: impl PgExecutor<'_>,
-    endpoint: EndpointId,
-    range: TimeRange,
-    limit: i64,
-) -> Result<Vec<(Uuid, Option<Uuid>)>, DbError> {
-    let rows = sqlx::query!(
-        "select id, order_id from webhook_deliveries
-         where endpoint_id = $1 and state = 'failed'
-           and event_at >= coalesce($2, '-infinity'::timestamptz) and event_at < coalesce($3, 'infinity'::timestamptz)
-         order by place limit $4",
-        endpoint.0,
-        range.from.map(DateTime::<Utc>::from),
-        range.to.map(DateTime::<Utc>::from),
-        limit,
-    )
-    .fetch_all(executor)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.order_id)).collect())
-}
-
-/// The merchant's events in that time that the endpoint wants and was never to be sent, oldest first, up to `limit`.
-pub async fn find_missed(
-    executor: impl PgExecutor<'_>,
-    (merchant, endpoint): (MerchantId, EndpointId),
-    filter: &EventFilter,
-    range: TimeRange,
-    limit: i64,
-) -> Result<Vec<LoggedEvent>, DbError> {
-    let rows = sqlx::query_as!(
-        EventRow,
-        "select seq, id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status, source, accepted,
-                reason, at, data
-         from order_events e
-         where merchant_id = $1 and (cardinality($3::text[]) = 0 or kind = any($3))
-           and at >= coalesce($4, '-infinity'::timestamptz) and at < coalesce($5, 'infinity'::timestamptz)
-           and not exists (select from webhook_deliveries d where d.endpoint_id = $2 and d.event_id = e.id)
-         order by xid, seq limit $6",
-        merchant.0,
-        endpoint.0,
-        filter.types(),
-        range.from.map(DateTime::<Utc>::from),
-        range.to.map(DateTime::<Utc>::from),
-        limit,
-    )
-    .fetch_all(executor)
-    .await?;
-    rows.into_iter().map(LoggedEvent::try_from).collect()
 }
 
 /// Drops up to `limit` deliveries that were done more than `keep_days` ago (0: none); says how many.
@@ -217,19 +165,24 @@ pub async fn drop_of_deleted(executor: impl PgExecutor<'_>, limit: i64) -> Resul
     Ok(done.rows_affected())
 }
 
-/// Gives up to `limit` deliveries of disabled endpoints up; says how many.
-pub async fn give_up_of_disabled(executor: impl PgExecutor<'_>, limit: i64) -> Result<u64, DbError> {
-    let done = sqlx::query!(
+/// Gives up to `limit` deliveries of disabled endpoints up; says of which lines, with one entry for each. What is left of them
+/// must be [released](super::webhook_queue::release).
+pub async fn give_up_of_disabled(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Line>, DbError> {
+    let rows = sqlx::query!(
         "update webhook_deliveries set state = 'failed', due_at = null, claim = null, done_at = now()
          where id in (
              select d.id from webhook_endpoints e join webhook_deliveries d on d.endpoint_id = e.id and d.state = 'pending'
              where e.disabled_at is not null and (d.claim is null or d.due_at < now())
-             order by d.endpoint_id, d.order_id, d.place limit $1 for update of d skip locked)",
+             order by d.endpoint_id, d.order_id, d.place limit $1 for update of d skip locked)
+         returning endpoint_id, order_id",
         limit,
     )
-    .execute(executor)
+    .fetch_all(executor)
     .await?;
-    Ok(done.rows_affected())
+    let lines = rows
+        .into_iter()
+        .map(|row| (EndpointId(row.endpoint_id), row.order_id.map(OrderId)));
+    Ok(lines.collect())
 }
 
 /// What waits to be delivered, for monitoring.

@@ -1,4 +1,5 @@
-//! Table `webhook_endpoints`: where merchants want their events, and the secrets that sign them.
+//! Table `webhook_endpoints`: where merchants want their events, and the secrets that sign them. What the deliveries ask of it is in
+//! [`webhook_listeners`](super::webhook_listeners).
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
@@ -6,21 +7,20 @@ use uuid::Uuid;
 
 use super::DbError;
 use crate::domain::order::MerchantId;
-use crate::domain::time::Timestamp;
 use crate::domain::webhook::{DisabledReason, Endpoint, EndpointId, EventFilter, WebhookSecret, WebhookUrl};
 
 /// A row as sqlx reads it.
-struct EndpointRow {
-    id: Uuid,
-    merchant_id: Uuid,
-    url: String,
-    events: Vec<String>,
-    disabled_at: Option<DateTime<Utc>>,
-    disabled_reason: Option<String>,
-    failing_since: Option<DateTime<Utc>>,
-    previous_secret_until: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+pub(super) struct EndpointRow {
+    pub id: Uuid,
+    pub merchant_id: Uuid,
+    pub url: String,
+    pub events: Vec<String>,
+    pub disabled_at: Option<DateTime<Utc>>,
+    pub disabled_reason: Option<String>,
+    pub failing_since: Option<DateTime<Utc>>,
+    pub previous_secret_until: Option<DateTime<Utc>>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
 }
 
 impl TryFrom<EndpointRow> for Endpoint {
@@ -38,7 +38,7 @@ impl TryFrom<EndpointRow> for Endpoint {
         Ok(Self {
             id: EndpointId(row.id),
             merchant_id: MerchantId(row.merchant_id),
-            url: read_url(&row.url)?,
+            url: row.url,
             filter: EventFilter::from_stored(row.events),
             disabled,
             failing_since: row.failing_since.map(Into::into),
@@ -47,10 +47,6 @@ impl TryFrom<EndpointRow> for Endpoint {
             updated_at: row.updated_at.into(),
         })
     }
-}
-
-pub(super) fn read_url(text: &str) -> Result<WebhookUrl, DbError> {
-    WebhookUrl::parse(text).map_err(|_| DbError::Unreadable("URL of a webhook endpoint".into()))
 }
 
 /// An endpoint that is to be.
@@ -77,6 +73,17 @@ pub async fn insert(executor: impl PgExecutor<'_>, new: &NewEndpoint) -> Result<
     .fetch_one(executor)
     .await?
     .try_into()
+}
+
+/// Nobody else makes an endpoint of that merchant's until the transaction ends.
+pub async fn lock_merchant(executor: impl PgExecutor<'_>, merchant: MerchantId) -> Result<(), DbError> {
+    sqlx::query!(
+        "select pg_advisory_xact_lock(hashtextextended('webhook_endpoints of ' || $1::uuid, 0)) as lock",
+        merchant.0
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(())
 }
 
 /// How many endpoints a merchant has.
@@ -152,7 +159,7 @@ pub async fn update(executor: impl PgExecutor<'_>, endpoint: &Endpoint) -> Resul
          returning id, merchant_id, url, events, disabled_at, disabled_reason, failing_since, previous_secret_until,
                    created_at, updated_at",
         endpoint.id.0,
-        endpoint.url.as_str(),
+        endpoint.url,
         endpoint.filter.types(),
         reason.map(DisabledReason::as_str),
         at.map(DateTime::<Utc>::from),
@@ -220,110 +227,4 @@ pub async fn drop_deleted(executor: impl PgExecutor<'_>) -> Result<(), DbError> 
     .execute(executor)
     .await?;
     Ok(())
-}
-
-/// Whether anybody wants events at all.
-pub async fn any_enabled(executor: impl PgExecutor<'_>) -> Result<bool, DbError> {
-    let any = sqlx::query_scalar!(
-        r#"select exists (select from webhook_endpoints where disabled_at is null and deleted_at is null) as "any!""#
-    )
-    .fetch_one(executor)
-    .await?;
-    Ok(any)
-}
-
-/// How many endpoints the service has disabled, and nobody has enabled since.
-pub async fn count_disabled(executor: impl PgExecutor<'_>) -> Result<i64, DbError> {
-    let count = sqlx::query_scalar!(
-        r#"select count(*) as "count!" from webhook_endpoints
-           where disabled_reason in ('gone', 'failing') and deleted_at is null"#
-    )
-    .fetch_one(executor)
-    .await?;
-    Ok(count)
-}
-
-/// An endpoint as whoever spreads events sees it.
-#[derive(Debug)]
-pub struct Listening {
-    pub id: EndpointId,
-    pub merchant: MerchantId,
-    pub filter: EventFilter,
-}
-
-/// The enabled endpoints of these merchants.
-pub async fn find_listening(executor: impl PgExecutor<'_>, merchants: &[Uuid]) -> Result<Vec<Listening>, DbError> {
-    let rows = sqlx::query!(
-        "select id, merchant_id, events from webhook_endpoints
-         where merchant_id = any($1) and disabled_at is null and deleted_at is null",
-        merchants
-    )
-    .fetch_all(executor)
-    .await?;
-    let listening = rows.into_iter().map(|row| Listening {
-        id: EndpointId(row.id),
-        merchant: MerchantId(row.merchant_id),
-        filter: EventFilter::from_stored(row.events),
-    });
-    Ok(listening.collect())
-}
-
-/// Notes that endpoints took something.
-pub async fn note_success(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<(), DbError> {
-    sqlx::query!(
-        // In the order of their ids, as all who have several of them: so nobody waits for another crosswise.
-        "update webhook_endpoints set failing_since = null
-         where id in (select id from webhook_endpoints where id = any($1) and failing_since is not null
-                      order by id for no key update)",
-        ids
-    )
-    .execute(executor)
-    .await?;
-    Ok(())
-}
-
-/// Notes that endpoints took nothing.
-pub async fn note_failure(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<(), DbError> {
-    sqlx::query!(
-        "update webhook_endpoints set failing_since = now()
-         where id in (select id from webhook_endpoints where id = any($1) and failing_since is null
-                      order by id for no key update)",
-        ids
-    )
-    .execute(executor)
-    .await?;
-    Ok(())
-}
-
-/// Disables those of the endpoints that are enabled; gives back which it did.
-pub async fn disable(
-    executor: impl PgExecutor<'_>,
-    ids: &[Uuid],
-    reason: DisabledReason,
-    failing_for_seconds: f64,
-) -> Result<Vec<Endpoint>, DbError> {
-    let rows = sqlx::query_as!(
-        EndpointRow,
-        "update webhook_endpoints set disabled_at = now(), disabled_reason = $2, updated_at = now()
-         where id in (select id from webhook_endpoints
-                      where id = any($1) and disabled_at is null and deleted_at is null
-                        and ($3::float8 = 0 or failing_since < now() - make_interval(secs => $3))
-                      order by id for no key update)
-         returning id, merchant_id, url, events, disabled_at, disabled_reason, failing_since, previous_secret_until,
-                   created_at, updated_at",
-        ids,
-        reason.as_str(),
-        failing_for_seconds,
-    )
-    .fetch_all(executor)
-    .await?;
-    rows.into_iter().map(Endpoint::try_from).collect()
-}
-
-/// The database's clock.
-pub async fn now(executor: impl PgExecutor<'_>) -> Result<Timestamp, DbError> {
-    let now = sqlx::query_scalar!(r#"select now() as "now!""#)
-        .fetch_one(executor)
-        .await?;
-    Ok(now.into())
 }

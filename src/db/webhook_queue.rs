@@ -1,19 +1,19 @@
-//! Table `webhook_deliveries` as a queue: put in, claim, mark.
+//! Table `webhook_deliveries` as a queue: what is put in. Claiming and marking is in [`webhook_claims`](super::webhook_claims).
 //!
 //! What holds: of one endpoint and order only the first pending delivery is ever claimed. Those behind it have no `due_at`;
 //! [`release`] gives one to whichever is first. Who puts something behind others [locks](lock_orders) them before, so that
-//! they are not done meanwhile without releasing it. Rows are locked in the order (endpoint, order, place), by everybody.
-//!
-//! A claim is a lease: `due_at` is its end, and only who shows its token may mark. Who was killed is overtaken when it ends.
+//! they are not done meanwhile without releasing it; and [the endpoint](lock_endpoints) before that, since two who queue for one
+//! order would else both think theirs the first. Endpoints are locked in one go, then rows in one go, in the order (endpoint,
+//! order, place), by everybody: so nobody waits for another crosswise.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
-use super::{DbError, webhook_endpoints};
+use super::DbError;
 use crate::domain::event::Event;
 use crate::domain::order::OrderId;
-use crate::domain::webhook::{DeliveryId, DeliveryState, EndpointId, SecretPair, WebhookSecret, WebhookUrl};
+use crate::domain::webhook::{DeliveryId, EndpointId};
 
 /// A delivery that is to be.
 #[derive(Debug)]
@@ -66,6 +66,30 @@ fn columns(lines: &[Line]) -> (Vec<Uuid>, Vec<Uuid>) {
     of_orders.unzip()
 }
 
+/// Nobody else queues anything for orders at those endpoints until the transaction ends; meant for milliseconds. If this process
+/// disappears without a word, the server ends the transaction after `IDLE_LIMIT`, and the others go on.
+pub async fn lock_endpoints(executor: impl PgExecutor<'_>, lines: &[Line]) -> Result<(), DbError> {
+    let (mut endpoints, _) = columns(lines);
+    endpoints.sort_unstable();
+    endpoints.dedup();
+    if endpoints.is_empty() {
+        return Ok(());
+    }
+    // In the order of the keys, whatever endpoints are behind them.
+    sqlx::query!(
+        "select set_config('idle_in_transaction_session_timeout', $2, true) as setting, pg_advisory_xact_lock(key) as lock
+         from (select distinct hashtextextended('webhook_endpoint ' || id, 0) as key
+               from unnest($1::uuid[]) as given (id) order by key offset 0) as keys",
+        &endpoints,
+        IDLE_LIMIT,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(())
+}
+
+const IDLE_LIMIT: &str = "5s";
+
 /// Keeps what is pending of those lines as it is until the transaction ends.
 pub async fn lock_orders(executor: impl PgExecutor<'_>, lines: &[Line]) -> Result<(), DbError> {
     let (endpoints, orders) = columns(lines);
@@ -82,22 +106,33 @@ pub async fn lock_orders(executor: impl PgExecutor<'_>, lines: &[Line]) -> Resul
     Ok(())
 }
 
-/// Puts deliveries at the queue's end, in the order given; those that are there already stay as they are. Says how many are new.
-/// Their orders must be locked, and released afterwards.
-pub async fn insert(executor: impl PgExecutor<'_>, new: &[NewDelivery]) -> Result<u64, DbError> {
-    let uuids = |uuid: fn(&NewDelivery) -> Uuid| new.iter().map(uuid).collect::<Vec<_>>();
-    let texts = |text: fn(&NewDelivery) -> &str| new.iter().map(text).collect::<Vec<_>>();
+/// The next places at the queue's end.
+pub async fn take_places(executor: impl PgExecutor<'_>, count: usize) -> Result<Vec<i64>, DbError> {
+    let places = sqlx::query_scalar!(
+        r#"select nextval('webhook_places') as "place!" from generate_series(1, $1::bigint)"#,
+        i64::try_from(count).unwrap_or(i64::MAX),
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(places)
+}
+
+/// Puts deliveries into the queue, each at its place; those that are there already stay as they are. Says how many are new.
+/// Their endpoints and orders must be locked, and released afterwards.
+pub async fn insert(executor: impl PgExecutor<'_>, new: &[(i64, &NewDelivery)]) -> Result<u64, DbError> {
+    let (places, new): (Vec<i64>, Vec<&NewDelivery>) = new.iter().copied().unzip();
+    let uuids = |uuid: fn(&NewDelivery) -> Uuid| new.iter().map(|it| uuid(it)).collect::<Vec<_>>();
+    let texts = |text: fn(&NewDelivery) -> &str| new.iter().map(|it| text(it)).collect::<Vec<_>>();
     let orders: Vec<_> = new
         .iter()
         .map(|delivery| delivery.event.order.map(|order| order.0))
         .collect();
     let done = sqlx::query!(
-        "insert into webhook_deliveries (id, endpoint_id, event_id, event_type, event_at, order_id, payload, due_at)
-         select id, endpoint_id, event_id, event_type, event_at, order_id, payload,
+        "insert into webhook_deliveries (id, endpoint_id, event_id, event_type, event_at, order_id, payload, place, due_at)
+         select id, endpoint_id, event_id, event_type, event_at, order_id, payload, place,
                 case when order_id is null then now() end
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[], $7::text[])
-              with ordinality as given (id, endpoint_id, event_id, event_type, event_at, order_id, payload, number)
-         order by number
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::timestamptz[], $6::uuid[], $7::text[], $8::bigint[])
+              as given (id, endpoint_id, event_id, event_type, event_at, order_id, payload, place)
          on conflict on constraint webhook_deliveries_once do nothing",
         &uuids(|delivery| delivery.id.0),
         &uuids(|delivery| delivery.endpoint.0),
@@ -106,6 +141,7 @@ pub async fn insert(executor: impl PgExecutor<'_>, new: &[NewDelivery]) -> Resul
         &new.iter().map(|delivery| delivery.event.at).collect::<Vec<_>>(),
         &orders as _,
         &texts(|delivery| &delivery.event.payload) as _,
+        &places,
     )
     .execute(executor)
     .await?;
@@ -131,161 +167,50 @@ pub async fn release(executor: impl PgExecutor<'_>, lines: &[Line]) -> Result<()
     Ok(())
 }
 
-/// Releases whatever waits for nobody: nothing should. Says how many did.
-pub async fn release_stranded(executor: impl PgExecutor<'_>, limit: i64) -> Result<u64, DbError> {
-    let done = sqlx::query!(
-        "update webhook_deliveries set due_at = now()
-         where id in (
-             select d.id from webhook_deliveries d
-             where d.state = 'pending' and d.due_at is null
-               and not exists (select from webhook_deliveries h
-                               where h.endpoint_id = d.endpoint_id and h.order_id = d.order_id and h.state = 'pending'
-                                 and h.place < d.place)
-             order by d.endpoint_id, d.order_id, d.place limit $1 for no key update of d skip locked)",
-        limit
-    )
-    .execute(executor)
-    .await?;
-    Ok(done.rows_affected())
-}
+/// Where a walk along the lines has come to.
+pub type LinePlace = (EndpointId, OrderId);
 
-/// How much may be claimed at once.
-#[derive(Debug, Clone, Copy)]
-pub struct Room {
-    /// In all.
-    pub total: i64,
-    /// Of one endpoint, those in hand included.
-    pub per_endpoint: i64,
-    /// The same, of one that took nothing lately.
-    pub per_failing_endpoint: i64,
-    /// How long nobody else may have what is claimed.
-    pub lease_seconds: f64,
-}
-
-/// A delivery that is this process's to make.
-#[derive(Debug)]
-pub struct Claimed {
-    pub id: DeliveryId,
-    pub token: Uuid,
-    pub endpoint: EndpointId,
-    pub order: Option<OrderId>,
-    pub event_id: Uuid,
-    pub payload: String,
-    /// The number of this attempt, from 1.
-    pub attempt: i32,
-    /// The same, since the delivery was queued.
-    pub tries: i32,
-    pub url: WebhookUrl,
-    pub secrets: SecretPair,
-}
-
-/// Claims what is due, round robin over the endpoints; `in_hand` is how many of each this process is at just now.
+/// Looks at up to `limit` lines after `from`, and releases what is first in its line and waits for nobody all the same: nothing
+/// should. Says how many did, and where to go on; None: there are no more lines.
 ///
-/// Endpoints with something due are found by jumping along the index, from one to the next; so what waits at one of them costs
-/// the others nothing.
-pub async fn claim(
+/// From one line to the next is a jump along the index, whose first row of a line tells: what waits behind it is not looked at.
+pub async fn release_stranded(
     executor: impl PgExecutor<'_>,
-    room: Room,
-    in_hand: &[(EndpointId, i64)],
-) -> Result<Vec<Claimed>, DbError> {
-    let token = Uuid::now_v7();
-    let (endpoints, counts): (Vec<Uuid>, Vec<i64>) = in_hand.iter().map(|(id, count)| (id.0, *count)).unzip();
-    let rows = sqlx::query!(
-        r#"with recursive busy as (
-               (select endpoint_id from webhook_deliveries where state = 'pending' and due_at is not null
-                order by endpoint_id limit 1)
+    from: Option<LinePlace>,
+    limit: i64,
+) -> Result<(u64, Option<LinePlace>), DbError> {
+    let (endpoint, order) = from.map_or((Uuid::nil(), Uuid::nil()), |(endpoint, order)| (endpoint.0, order.0));
+    let walk = sqlx::query!(
+        r#"with recursive line as (
+               (select id, endpoint_id, order_id, due_at, 1::bigint as number from webhook_deliveries
+                where state = 'pending' and order_id is not null and (endpoint_id, order_id) > ($1, $2)
+                order by endpoint_id, order_id, place limit 1)
                union all
-               select (select d.endpoint_id from webhook_deliveries d
-                       where d.state = 'pending' and d.due_at is not null and d.endpoint_id > busy.endpoint_id
-                       order by d.endpoint_id limit 1)
-               from busy where busy.endpoint_id is not null),
-           picked as (
-               select head.id, e.url, e.secret,
-                      case when e.previous_secret_until > now() then e.previous_secret end as previous_secret
-               from busy join webhook_endpoints e on e.id = busy.endpoint_id and e.disabled_at is null and e.deleted_at is null
-                    left join unnest($1::uuid[], $2::bigint[]) as hand (endpoint_id, taken) on hand.endpoint_id = e.id
-                    cross join lateral (
-                        select id, due_at, row_number() over (order by due_at, place) as turn
-                        from (select d.id, d.due_at, d.place from webhook_deliveries d
-                              where d.endpoint_id = e.id and d.state = 'pending' and d.due_at <= now()
-                                and not exists (select from webhook_deliveries h
-                                                where h.endpoint_id = d.endpoint_id and h.order_id = d.order_id
-                                                  and h.state = 'pending' and h.place < d.place)
-                              order by d.due_at, d.place
-                              limit greatest(case when e.failing_since is null then $3::bigint else $4::bigint end
-                                             - coalesce(hand.taken, 0), 0)
-                              for no key update of d skip locked) as due) as head
-               order by head.turn, head.due_at limit $5)
-           update webhook_deliveries d
-           set claim = $6, due_at = now() + make_interval(secs => $7), attempts = attempts + 1, tries = tries + 1
-           from picked where d.id = picked.id
-           returning d.id, d.endpoint_id, d.order_id, d.event_id, d.payload, d.attempts, d.tries,
-                     picked.url as "url!", picked.secret as "secret!", picked.previous_secret"#,
-        &endpoints,
-        &counts,
-        room.per_endpoint,
-        room.per_failing_endpoint,
-        room.total,
-        token,
-        room.lease_seconds,
+               select next.id, next.endpoint_id, next.order_id, next.due_at, line.number + 1
+               from line cross join lateral (
+                   select d.id, d.endpoint_id, d.order_id, d.due_at from webhook_deliveries d
+                   where d.state = 'pending' and d.order_id is not null
+                     and (d.endpoint_id, d.order_id) > (line.endpoint_id, line.order_id)
+                   order by d.endpoint_id, d.order_id, d.place limit 1) as next
+               where line.number < $3),
+           stranded as (
+               select d.id from webhook_deliveries d
+               where d.id in (select id from line where due_at is null) and d.state = 'pending' and d.due_at is null
+               order by d.endpoint_id, d.order_id for no key update skip locked),
+           released as (update webhook_deliveries set due_at = now() where id in (select id from stranded) returning id)
+           select (select count(*) from released) as "released!", (select max(number) from line) as lines,
+                  (select endpoint_id from line order by number desc limit 1) as endpoint_id,
+                  (select order_id from line order by number desc limit 1) as order_id"#,
+        endpoint,
+        order,
+        limit,
     )
-    .fetch_all(executor)
+    .fetch_one(executor)
     .await?;
-    let claimed = rows.into_iter().map(|row| {
-        Ok(Claimed {
-            id: DeliveryId(row.id),
-            token,
-            endpoint: EndpointId(row.endpoint_id),
-            order: row.order_id.map(OrderId),
-            event_id: row.event_id,
-            payload: row.payload,
-            attempt: row.attempts,
-            tries: row.tries,
-            url: webhook_endpoints::read_url(&row.url)?,
-            secrets: SecretPair {
-                current: WebhookSecret::from_stored(row.secret),
-                previous: row.previous_secret.map(WebhookSecret::from_stored),
-            },
-        })
-    });
-    claimed.collect()
-}
-
-/// What a delivery has come to.
-#[derive(Debug)]
-pub struct Mark {
-    pub id: DeliveryId,
-    pub token: Uuid,
-    pub state: DeliveryState,
-    /// Of one that is still pending: seconds until the next attempt.
-    pub delay_seconds: f64,
-}
-
-/// Writes what deliveries have come to; says of which. The others were overtaken: their lease was over, and somebody else has
-/// them. What waited behind those that are done must be released.
-pub async fn mark(executor: impl PgExecutor<'_>, marks: &[Mark]) -> Result<Vec<DeliveryId>, DbError> {
-    let ids: Vec<_> = marks.iter().map(|mark| mark.id.0).collect();
-    let tokens: Vec<_> = marks.iter().map(|mark| mark.token).collect();
-    let states: Vec<_> = marks.iter().map(|mark| mark.state.as_str()).collect();
-    let delays: Vec<_> = marks.iter().map(|mark| mark.delay_seconds).collect();
-    let marked = sqlx::query_scalar!(
-        "with ours as materialized (
-             select d.id, m.state, m.delay
-             from unnest($1::uuid[], $2::uuid[], $3::text[], $4::float8[]) as m (id, token, state, delay)
-                  join webhook_deliveries d on d.id = m.id and d.claim = m.token and d.state = 'pending'
-             order by d.endpoint_id, d.order_id, d.place for no key update of d)
-         update webhook_deliveries d
-         set state = ours.state, claim = null,
-             due_at = case when ours.state = 'pending' then now() + make_interval(secs => ours.delay) end,
-             done_at = case when ours.state <> 'pending' then now() end
-         from ours where d.id = ours.id
-         returning d.id",
-        &ids,
-        &tokens,
-        &states as _,
-        &delays,
-    )
-    .fetch_all(executor)
-    .await?;
-    Ok(marked.into_iter().map(DeliveryId).collect())
+    let is_over = walk.lines.is_none_or(|lines| lines < limit);
+    let last = walk.endpoint_id.zip(walk.order_id).filter(|_| !is_over);
+    Ok((
+        u64::try_from(walk.released).unwrap_or(0),
+        last.map(|(endpoint, order)| (EndpointId(endpoint), OrderId(order))),
+    ))
 }

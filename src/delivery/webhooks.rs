@@ -6,16 +6,20 @@
 //! read again, what is claimed and not marked is claimed again when the lease is over. So everything arrives at least once.
 
 mod chores;
+mod entries;
 mod guard;
+mod hands;
+mod lookups;
 mod plan;
 mod sender;
 mod spreader;
 mod worker;
 
 pub use chores::Chores;
+pub use entries::{Entry, put_in};
 pub use guard::{Guard, GuardError};
 pub use plan::{RetryPlan, RetryPlanError, parse_duration};
-pub use spreader::{Spreader, put_in};
+pub use spreader::Spreader;
 pub use worker::{Bells, Worker};
 
 use std::sync::Arc;
@@ -53,7 +57,7 @@ pub struct Liaison {
     pub retention_days: u16,
     /// No endpoint is enabled: there is nothing to claim, so nobody asks.
     pub is_idle: AtomicBool,
-    /// Somebody wants events who did not before, or kept the reader's place for a moment.
+    /// Somebody wants events who did not before.
     pub endpoints_changed: Notify,
     /// Something was queued.
     pub queued: Notify,

@@ -88,6 +88,16 @@ pub enum Cursor {
     Event(i64),
     /// After this delivery, in a list of deliveries.
     Delivery(DeliveryId),
+    /// After this event, in the log of all orders by time.
+    Log(LogPlace),
+}
+
+/// An event's place in the log by time. (Its order by commits is another: [`LogCursor`](super::log_cursor::LogCursor).)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogPlace {
+    /// Microseconds since 1970.
+    pub at_us: i64,
+    pub seq: i64,
 }
 
 /// The text is no cursor of that list.
@@ -98,6 +108,9 @@ pub struct CursorError;
 const ORDER_TAG: u8 = b'o';
 const EVENT_TAG: u8 = b'e';
 const DELIVERY_TAG: u8 = b'd';
+const LOG_TAG: u8 = b'l';
+/// The last moment of the year 9999, in microseconds.
+const MAX_AT_US: i64 = 253_402_300_799_999_999;
 
 impl Cursor {
     pub fn encode(self) -> String {
@@ -115,6 +128,11 @@ impl Cursor {
                 bytes.push(DELIVERY_TAG);
                 bytes.extend_from_slice(id.0.as_bytes());
             }
+            Self::Log(place) => {
+                bytes.push(LOG_TAG);
+                bytes.extend_from_slice(&place.at_us.to_be_bytes());
+                bytes.extend_from_slice(&place.seq.to_be_bytes());
+            }
         }
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -128,6 +146,15 @@ impl Cursor {
             Some((&DELIVERY_TAG, id)) => Uuid::from_slice(id)
                 .map(|id| Self::Delivery(DeliveryId(id)))
                 .map_err(|_| CursorError),
+            Some((&LOG_TAG, place)) => {
+                let (at, seq) = place.split_first_chunk().ok_or(CursorError)?;
+                let place = LogPlace {
+                    at_us: i64::from_be_bytes(*at),
+                    seq: i64::from_be_bytes(seq.try_into().map_err(|_| CursorError)?),
+                };
+                let is_fine = (0..=MAX_AT_US).contains(&place.at_us) && place.seq >= 0;
+                is_fine.then_some(Self::Log(place)).ok_or(CursorError)
+            }
             Some((&EVENT_TAG, seq)) => {
                 let seq = i64::from_be_bytes(seq.try_into().map_err(|_| CursorError)?);
                 if seq >= 0 {
@@ -144,7 +171,7 @@ impl Cursor {
     pub fn decode_order(text: &str) -> Result<OrderId, CursorError> {
         match Self::decode(text)? {
             Self::Order(id) => Ok(id),
-            Self::Event(_) | Self::Delivery(_) => Err(CursorError),
+            _ => Err(CursorError),
         }
     }
 
@@ -152,7 +179,7 @@ impl Cursor {
     pub fn decode_event(text: &str) -> Result<i64, CursorError> {
         match Self::decode(text)? {
             Self::Event(seq) => Ok(seq),
-            Self::Order(_) | Self::Delivery(_) => Err(CursorError),
+            _ => Err(CursorError),
         }
     }
 
@@ -160,7 +187,15 @@ impl Cursor {
     pub fn decode_delivery(text: &str) -> Result<DeliveryId, CursorError> {
         match Self::decode(text)? {
             Self::Delivery(id) => Ok(id),
-            Self::Order(_) | Self::Event(_) => Err(CursorError),
+            _ => Err(CursorError),
+        }
+    }
+
+    /// Reads a cursor of the log by time.
+    pub fn decode_log(text: &str) -> Result<LogPlace, CursorError> {
+        match Self::decode(text)? {
+            Self::Log(place) => Ok(place),
+            _ => Err(CursorError),
         }
     }
 }
@@ -180,6 +215,9 @@ mod tests {
             let delivery = DeliveryId(Uuid::from_u128(id));
             prop_assert_eq!(Cursor::decode_delivery(&Cursor::Delivery(delivery).encode()), Ok(delivery));
             prop_assert_eq!(Cursor::decode_order(&Cursor::Delivery(delivery).encode()), Err(CursorError));
+            let place = LogPlace { at_us: seq % MAX_AT_US, seq };
+            prop_assert_eq!(Cursor::decode_log(&Cursor::Log(place).encode()), Ok(place));
+            prop_assert_eq!(Cursor::decode_delivery(&Cursor::Log(place).encode()), Err(CursorError));
         }
 
         #[test]

@@ -8,6 +8,7 @@ use super::body::MerchantJson;
 use super::error::ApiError;
 use super::list::{self, DeliveryQuery};
 use super::webhook_endpoints::{CACHE_CONTROL, endpoint_id};
+use super::webhook_responses::{OfAny, OfBody, OfOne};
 use super::wire::{DeliveryBody, DeliveryListBody, RecoverBody, RecoveredBody};
 use crate::domain::listing::Cursor;
 use crate::domain::webhook::DeliveryId;
@@ -29,11 +30,8 @@ fn delivery_id(request: &HttpRequest) -> Result<DeliveryId, ApiError> {
     params(("id" = String, Path, description = "The endpoint's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid), DeliveryQuery),
     responses(
         (status = 200, description = "A page of deliveries", body = DeliveryListBody<'_>),
-        (status = 400, response = super::openapi::BadRequest),
-        (status = 401, response = super::openapi::Unauthorized),
-        (status = 404, response = super::openapi::EndpointNotFound),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
+        OfOne,
     )
 )]
 pub async fn list(merchant: Merchant, request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
@@ -58,11 +56,8 @@ pub async fn list(merchant: Merchant, request: HttpRequest, door: web::Data<Door
     params(("id" = String, Path, description = "The endpoint's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid)),
     responses(
         (status = 202, description = "The delivery, which is under way", body = DeliveryBody<'_>),
-        (status = 400, response = super::openapi::BadRequest),
-        (status = 401, response = super::openapi::Unauthorized),
-        (status = 404, response = super::openapi::EndpointNotFound),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
+        OfOne,
         (status = 409, description = "`webhook_endpoint_disabled`: enable it first", body = super::error::Problem, content_type = "application/problem+json"),
     )
 )]
@@ -86,10 +81,8 @@ pub async fn test(merchant: Merchant, request: HttpRequest, door: web::Data<Door
     responses(
         (status = 202, description = "The delivery, which is under way", body = DeliveryBody<'_>),
         (status = 400, response = super::openapi::BadRequest),
-        (status = 401, response = super::openapi::Unauthorized),
         (status = 404, description = "`webhook_endpoint_not_found` or `delivery_not_found`", body = super::error::Problem, content_type = "application/problem+json"),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
         (status = 409, description = "`webhook_endpoint_disabled`: enable it first", body = super::error::Problem, content_type = "application/problem+json"),
     )
 )]
@@ -107,19 +100,15 @@ pub async fn resend(merchant: Merchant, request: HttpRequest, door: web::Data<Do
     tag = "merchant",
     operation_id = "recoverWebhooks",
     summary = "Make up for what was not delivered",
-    description = "Queues again what of that time was given up, and what was never sent because the endpoint was disabled or not there; up to 1000 at a time.",
+    description = "Queues again what of that time was given up, and what was never sent because the endpoint was disabled or not there; as far as the log has it. Up to 5000 at a time, or what two seconds are enough for: `next_cursor` goes on.",
     security(("api_key" = [])),
     params(("id" = String, Path, description = "The endpoint's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid)),
     request_body = RecoverBody,
     responses(
         (status = 202, description = "How many are under way", body = RecoveredBody),
-        (status = 400, response = super::openapi::BadRequest),
-        (status = 413, response = super::openapi::BodyTooLarge),
-        (status = 415, response = super::openapi::UnsupportedMediaType),
-        (status = 401, response = super::openapi::Unauthorized),
-        (status = 404, response = super::openapi::EndpointNotFound),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
+        OfBody,
+        OfOne,
         (status = 409, description = "`webhook_endpoint_disabled`: enable it first", body = super::error::Problem, content_type = "application/problem+json"),
     )
 )]
@@ -128,8 +117,8 @@ pub async fn recover(
     door: web::Data<Door>,
     sent: MerchantJson<RecoverBody>,
 ) -> Result<HttpResponse, ApiError> {
-    let (id, range) = (endpoint_id(&request)?, sent.body.parse()?);
-    let recovered = door.service.recover(sent.merchant, id, range).await?;
+    let (id, (range, after)) = (endpoint_id(&request)?, sent.body.parse()?);
+    let recovered = door.service.recover(sent.merchant, id, range, after).await?;
     Ok(HttpResponse::Accepted()
         .insert_header(CACHE_CONTROL)
         .json(RecoveredBody::from(recovered)))

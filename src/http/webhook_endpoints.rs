@@ -7,6 +7,7 @@ use super::Door;
 use super::auth::Merchant;
 use super::body::MerchantJson;
 use super::error::ApiError;
+use super::webhook_responses::{OfAny, OfBody, OfOne};
 use super::wire::{EndpointBody, EndpointChangeBody, EndpointListBody, NewEndpointBody};
 use crate::domain::webhook::EndpointId;
 
@@ -38,13 +39,9 @@ pub(super) fn endpoint_id(request: &HttpRequest) -> Result<EndpointId, ApiError>
                 ("recover" = (operation_id = "recoverWebhooks", parameters(("id" = "$response.body#/id")))),
                 ("delete" = (operation_id = "deleteWebhookEndpoint", parameters(("id" = "$response.body#/id")))),
             )),
-        (status = 400, response = super::openapi::BadRequest),
-        (status = 401, response = super::openapi::Unauthorized),
         (status = 409, description = "`too_many_webhook_endpoints`", body = super::error::Problem, content_type = "application/problem+json"),
-        (status = 413, response = super::openapi::BodyTooLarge),
-        (status = 415, response = super::openapi::UnsupportedMediaType),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
+        OfBody,
     )
 )]
 pub async fn create(door: web::Data<Door>, sent: MerchantJson<NewEndpointBody>) -> Result<HttpResponse, ApiError> {
@@ -65,9 +62,7 @@ pub async fn create(door: web::Data<Door>, sent: MerchantJson<NewEndpointBody>) 
     security(("api_key" = [])),
     responses(
         (status = 200, description = "All of them, oldest first", body = EndpointListBody<'_>),
-        (status = 401, response = super::openapi::Unauthorized),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
     )
 )]
 pub async fn list(merchant: Merchant, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
@@ -88,11 +83,8 @@ pub async fn list(merchant: Merchant, door: web::Data<Door>) -> Result<HttpRespo
     params(("id" = String, Path, description = "The endpoint's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid)),
     responses(
         (status = 200, description = "The endpoint", body = EndpointBody<'_>),
-        (status = 400, response = super::openapi::BadRequest),
-        (status = 401, response = super::openapi::Unauthorized),
-        (status = 404, response = super::openapi::EndpointNotFound),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
+        OfOne,
     )
 )]
 pub async fn get(merchant: Merchant, request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
@@ -114,13 +106,9 @@ pub async fn get(merchant: Merchant, request: HttpRequest, door: web::Data<Door>
     request_body = EndpointChangeBody,
     responses(
         (status = 200, description = "The endpoint as it now is", body = EndpointBody<'_>),
-        (status = 400, response = super::openapi::BadRequest),
-        (status = 413, response = super::openapi::BodyTooLarge),
-        (status = 415, response = super::openapi::UnsupportedMediaType),
-        (status = 401, response = super::openapi::Unauthorized),
-        (status = 404, response = super::openapi::EndpointNotFound),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
+        OfBody,
+        OfOne,
     )
 )]
 pub async fn change(
@@ -146,11 +134,8 @@ pub async fn change(
     params(("id" = String, Path, description = "The endpoint's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid)),
     responses(
         (status = 204, description = "Deleted"),
-        (status = 400, response = super::openapi::BadRequest),
-        (status = 401, response = super::openapi::Unauthorized),
-        (status = 404, response = super::openapi::EndpointNotFound),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
+        OfOne,
     )
 )]
 pub async fn delete(merchant: Merchant, request: HttpRequest, door: web::Data<Door>) -> Result<HttpResponse, ApiError> {
@@ -169,11 +154,8 @@ pub async fn delete(merchant: Merchant, request: HttpRequest, door: web::Data<Do
     params(("id" = String, Path, description = "The endpoint's id", example = "0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", format = Uuid)),
     responses(
         (status = 200, description = "The endpoint, with its new secret", body = EndpointBody<'_>),
-        (status = 400, response = super::openapi::BadRequest),
-        (status = 401, response = super::openapi::Unauthorized),
-        (status = 404, response = super::openapi::EndpointNotFound),
-        (status = 429, response = super::openapi::TooManyRequests),
-        (status = 503, response = super::openapi::Unavailable),
+        OfAny,
+        OfOne,
     )
 )]
 pub async fn rotate_secret(

@@ -1,12 +1,13 @@
 //! What merchants do with their webhook endpoints.
 
 mod deliveries;
+mod recovery;
 
-pub use deliveries::Recovered;
+pub use recovery::Recovered;
 
 use super::{Service, now, random_bytes};
 use crate::db::webhook_endpoints::{self, NewEndpoint};
-use crate::db::{Connection, DbError, event_readers};
+use crate::db::{Connection, DbError, event_readers, webhook_listeners};
 use crate::delivery::webhooks::{GuardError, MAX_ENDPOINTS, READER, SECRET_OVERLAP};
 use crate::domain::order::MerchantId;
 use crate::domain::webhook::{DisabledReason, Endpoint, EndpointId, EventFilter, WebhookSecret, WebhookUrl};
@@ -62,11 +63,11 @@ impl Service {
         };
         let mut transaction = self.begin(&self.pool).await?;
         let work = async {
-            begin_reading(&mut transaction).await?;
-            // (One endpoint is made at a time, so the count holds.)
+            webhook_endpoints::lock_merchant(&mut *transaction, merchant).await?;
             if webhook_endpoints::count(&mut *transaction, merchant).await? >= MAX_ENDPOINTS {
                 return Ok(None);
             }
+            begin_reading(&mut transaction).await?;
             let endpoint = webhook_endpoints::insert(&mut *transaction, &new).await?;
             transaction.commit().await?;
             Ok(Some(endpoint))
@@ -154,17 +155,21 @@ impl Service {
 }
 
 /// Before an endpoint becomes one that wants events: while there was none the log was not read, and what happened meanwhile is
-/// for nobody. The reader's place is kept until the transaction ends.
+/// for nobody. Where there is one the log is being read, and its reader is left alone.
 async fn begin_reading(transaction: &mut Connection) -> Result<(), DbError> {
+    if webhook_listeners::any_enabled(&mut *transaction).await? {
+        return Ok(());
+    }
     event_readers::hold(&mut *transaction, READER).await?;
-    if !webhook_endpoints::any_enabled(&mut *transaction).await? {
+    // (Somebody else may have been first meanwhile.)
+    if !webhook_listeners::any_enabled(&mut *transaction).await? {
         event_readers::skip_to_end(transaction, READER).await?;
     }
     Ok(())
 }
 
 fn apply(before: Endpoint, change: EndpointChange) -> Endpoint {
-    let is_other_url = change.url.as_ref().is_some_and(|url| *url != before.url);
+    let is_other_url = change.url.as_ref().is_some_and(|url| url.as_str() != before.url);
     let disabled = match change.enabled {
         Some(true) => None,
         Some(false) => before.disabled.or(Some((DisabledReason::Merchant, now()))),
@@ -174,7 +179,7 @@ fn apply(before: Endpoint, change: EndpointChange) -> Endpoint {
     Endpoint {
         disabled,
         failing_since: before.failing_since.filter(|_| !is_other_url && !is_enabled_anew),
-        url: change.url.unwrap_or(before.url),
+        url: change.url.map_or(before.url, |url| url.as_str().to_owned()),
         filter: change.filter.unwrap_or(before.filter),
         ..before
     }

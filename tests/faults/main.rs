@@ -23,6 +23,7 @@ mod read_only;
 mod replica_killed;
 mod rolling_restart;
 mod slow_clients;
+mod webhooks_postgres_killed;
 mod writers_out_of_order;
 
 use std::panic::AssertUnwindSafe;
@@ -36,7 +37,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use lab::{OwnPostgres, Report, Verdict};
 
 /// What breaks, in the order of running.
-const FAULTS: [(&str, Fault); 16] = [
+const FAULTS: [(&str, Fault); 17] = [
     ("replica_killed", |postgres| Box::pin(replica_killed::run(postgres))),
     ("postgres_killed", |postgres| Box::pin(postgres_killed::run(postgres))),
     ("postgres_stopped", |postgres| Box::pin(postgres_stopped::run(postgres))),
@@ -59,6 +60,9 @@ const FAULTS: [(&str, Fault); 16] = [
     ("clock_skew", |postgres| Box::pin(clock_skew::run(postgres))),
     ("read_only", |postgres| Box::pin(read_only::run(postgres))),
     ("disk_full", |_| Box::pin(disk_full::run())),
+    ("webhooks_postgres_killed", |postgres| {
+        Box::pin(webhooks_postgres_killed::run(postgres))
+    }),
     ("slow_clients", |postgres| Box::pin(slow_clients::run(postgres))),
     ("random_operations", |postgres| {
         Box::pin(random_operations::run(postgres))

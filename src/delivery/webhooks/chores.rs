@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::READER;
 use crate::db::event_log::{self, LogError, Selection};
-use crate::db::{DbError, Pool, event_readers, webhook_deliveries, webhook_endpoints, webhook_queue};
+use crate::db::webhook_queue::{self, LinePlace};
+use crate::db::{DbError, Pool, event_readers, webhook_deliveries, webhook_endpoints, webhook_listeners};
 use crate::domain::time::Timestamp;
 
 const TICK: Duration = Duration::from_secs(2);
@@ -18,12 +19,16 @@ const MEASURE_EVERY: u32 = 5;
 const CLEAN_EVERY: u32 = 30;
 /// Rows that are written with one statement.
 const BATCH: i64 = 1000;
+/// Lines that are looked at each time in search of stranded deliveries: however many there are, it takes milliseconds.
+const LINES: i64 = 5000;
 
 /// See the module's head.
 #[derive(Debug)]
 pub struct Chores {
     pool: Pool,
     keep_days: u16,
+    /// How far the walk in search of stranded deliveries has come.
+    walked: Option<LinePlace>,
     lag: Gauge,
     backlog: Gauge,
     oldest: Gauge,
@@ -35,6 +40,7 @@ impl Chores {
         Self {
             pool,
             keep_days,
+            walked: None,
             lag: gauge!("payquery_delivery_lag_seconds", "channel" => READER),
             backlog: gauge!("payquery_delivery_backlog", "channel" => READER),
             oldest: gauge!("payquery_delivery_oldest_seconds", "channel" => READER),
@@ -44,17 +50,26 @@ impl Chores {
 
     /// Gives up what waits for endpoints that are disabled.
     pub async fn give_up(&self) -> Result<(), DbError> {
-        while is_full(webhook_deliveries::give_up_of_disabled(&self.pool, BATCH).await?) {}
-        Ok(())
+        loop {
+            let mut transaction = self.pool.begin().await?;
+            let lines = webhook_deliveries::give_up_of_disabled(&mut *transaction, BATCH).await?;
+            // What is left of them, since somebody was at it, would wait for nobody if the endpoint is enabled before the next time.
+            webhook_queue::release(&mut *transaction, &lines).await?;
+            transaction.commit().await?;
+            if !is_full(lines.len() as u64) {
+                return Ok(());
+            }
+        }
     }
 
     /// Drops what is old, what is of deleted endpoints, and secrets whose time is over.
-    pub async fn clean(&self) -> Result<(), DbError> {
+    pub async fn clean(&mut self) -> Result<(), DbError> {
         while is_full(webhook_deliveries::drop_old(&self.pool, i32::from(self.keep_days), BATCH).await?) {}
         while is_full(webhook_deliveries::drop_of_deleted(&self.pool, BATCH).await?) {}
         webhook_endpoints::drop_deleted(&self.pool).await?;
         webhook_endpoints::drop_old_secrets(&self.pool).await?;
-        let stranded = webhook_queue::release_stranded(&self.pool, BATCH).await?;
+        let (stranded, place) = webhook_queue::release_stranded(&self.pool, self.walked, LINES).await?;
+        self.walked = place;
         if stranded > 0 {
             tracing::warn!(deliveries = stranded, "deliveries that waited for nobody were released");
         }
@@ -67,7 +82,7 @@ impl Chores {
         self.backlog.set(backlog.pending as f64);
         self.oldest.set(backlog.oldest_age);
         self.disabled
-            .set(webhook_endpoints::count_disabled(&self.pool).await? as f64);
+            .set(webhook_listeners::count_disabled(&self.pool).await? as f64);
         self.lag.set(self.read_lag().await?);
         Ok(())
     }
@@ -75,7 +90,7 @@ impl Chores {
     /// Seconds since the oldest event that is not queued yet.
     async fn read_lag(&self) -> Result<f64, LogError> {
         let mut connection = self.pool.acquire().await.map_err(DbError::from)?;
-        if !webhook_endpoints::any_enabled(&mut *connection).await? {
+        if !webhook_listeners::any_enabled(&mut *connection).await? {
             return Ok(0.0);
         }
         let Some(cursor) = event_readers::find(&mut *connection, READER).await? else {
@@ -87,12 +102,12 @@ impl Chores {
             limit: 1,
         };
         let page = event_log::read(&mut connection, &cursor, first).await?;
-        let now: Timestamp = webhook_endpoints::now(&mut *connection).await?;
+        let now: Timestamp = webhook_listeners::now(&mut *connection).await?;
         let age = page.events.first().map(|logged| now.since(logged.event.at()));
         Ok(age.map_or(0.0, |age| age.as_seconds_f64().max(0.0)))
     }
 
-    async fn step(&self, number: u32) -> Result<(), LogError> {
+    async fn step(&mut self, number: u32) -> Result<(), LogError> {
         self.give_up().await?;
         if number.is_multiple_of(MEASURE_EVERY) {
             self.measure().await?;
@@ -103,7 +118,7 @@ impl Chores {
         Ok(())
     }
 
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut failing = false;

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use super::lookups::Lookups;
 use crate::domain::webhook::WebhookUrl;
 
 /// See the module's head.
@@ -58,28 +59,38 @@ impl Guard {
     }
 
     /// Resolves names to addresses that may be reached encrypted.
-    pub fn encrypted(self) -> impl Resolve + 'static {
-        GuardedResolver(move |address| self.check(address).is_ok())
+    pub fn encrypted(self, lookups: Lookups) -> impl Resolve + 'static {
+        GuardedResolver {
+            may_reach: move |address| self.check(address).is_ok(),
+            lookups,
+        }
     }
 
     /// The same for plain http: only what the operator allows.
-    pub fn unencrypted(self) -> impl Resolve + 'static {
-        GuardedResolver(move |address| self.is_allowed(address))
+    pub fn unencrypted(self, lookups: Lookups) -> impl Resolve + 'static {
+        GuardedResolver {
+            may_reach: move |address| self.is_allowed(address),
+            lookups,
+        }
     }
 }
 
-struct GuardedResolver<F>(F);
+struct GuardedResolver<F> {
+    may_reach: F,
+    lookups: Lookups,
+}
 
 impl<F: Fn(IpAddr) -> bool + Clone + Send + Sync + 'static> Resolve for GuardedResolver<F> {
     fn resolve(&self, name: Name) -> Resolving {
-        let may_reach = self.0.clone();
+        let (may_reach, lookups) = (self.may_reach.clone(), self.lookups.clone());
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await;
-            let found: Vec<SocketAddr> = found.map_err(|_| GuardError::UnknownName)?.collect();
-            if found.is_empty() {
-                return Err(GuardError::UnknownName.into());
-            }
-            let reachable: Vec<_> = found.into_iter().filter(|address| may_reach(address.ip())).collect();
+            let found = lookups.find(name.as_str()).await;
+            let found = found.filter(|found| !found.is_empty()).ok_or(GuardError::UnknownName)?;
+            let reachable: Vec<SocketAddr> = found
+                .iter()
+                .copied()
+                .filter(|address| may_reach(address.ip()))
+                .collect();
             if reachable.is_empty() {
                 return Err(GuardError::Address.into());
             }

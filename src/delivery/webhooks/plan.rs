@@ -54,6 +54,8 @@ pub enum Outcome {
     Taken,
     /// 410: nothing is to come here any more.
     Gone,
+    /// There is no way to send anything there, today or later.
+    Hopeless,
     /// With the receiver's own wish (`Retry-After`).
     Failed {
         retry_after: Option<Duration>,
@@ -73,7 +75,7 @@ impl RetryPlan {
     pub fn after(&self, tries: i32, outcome: Outcome, dice: f64) -> Next {
         let retry_after = match outcome {
             Outcome::Taken => return Next::Done,
-            Outcome::Gone => return Next::GiveUp,
+            Outcome::Gone | Outcome::Hopeless => return Next::GiveUp,
             Outcome::Failed { retry_after } => retry_after.unwrap_or_default().min(MAX_RETRY_AFTER),
         };
         let pause = usize::try_from(tries - 1).ok().and_then(|index| self.0.get(index));

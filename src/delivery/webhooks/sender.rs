@@ -11,8 +11,9 @@ use tokio::time::timeout;
 
 use super::Settings;
 use super::guard::{Guard, GuardError};
+use super::lookups::Lookups;
 use super::plan::Outcome;
-use crate::db::webhook_queue::Claimed;
+use crate::db::webhook_claims::Claimed;
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::Attempt;
 
@@ -44,6 +45,7 @@ pub struct Report {
 /// What went wrong: a word for the merchant, which tells nothing of the network that this process is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
+    InvalidUrl,
     UnknownName,
     AddressRefused,
     ConnectionRefused,
@@ -58,6 +60,7 @@ enum Fault {
 impl Fault {
     const fn as_str(self) -> &'static str {
         match self {
+            Self::InvalidUrl => "invalid_url",
             Self::UnknownName => "unknown_name",
             Self::AddressRefused => "address_refused",
             Self::ConnectionRefused => "connection_refused",
@@ -73,13 +76,13 @@ impl Fault {
 
 impl Sender {
     pub fn new(settings: &Settings) -> reqwest::Result<Self> {
-        let guard = Guard::new(settings.allow.clone());
+        let (guard, lookups) = (Guard::new(settings.allow.clone()), Lookups::new());
         Ok(Self {
             encrypted: client(settings.timeout)
-                .dns_resolver(guard.clone().encrypted())
+                .dns_resolver(guard.clone().encrypted(lookups.clone()))
                 .build()?,
             plain: client(settings.timeout)
-                .dns_resolver(guard.clone().unencrypted())
+                .dns_resolver(guard.clone().unencrypted(lookups))
                 .build()?,
             guard,
             timeout: settings.timeout,
@@ -104,7 +107,10 @@ impl Sender {
         let outcome = match exchange {
             Err(fault) => {
                 attempt.error = Some(fault.as_str().to_owned());
-                Outcome::Failed { retry_after: None }
+                match fault {
+                    Fault::InvalidUrl => Outcome::Hopeless,
+                    _ => Outcome::Failed { retry_after: None },
+                }
             }
             Ok(answer) => {
                 attempt.status = Some(answer.status.as_u16());
@@ -117,9 +123,10 @@ impl Sender {
     }
 
     async fn exchange(&self, delivery: &Claimed, timestamp: u64) -> Result<Answer, Fault> {
+        let url = delivery.url.as_ref().ok_or(Fault::InvalidUrl)?;
         // Asked again, since the operator's list may have become shorter. An address in the URL is not resolved.
-        self.guard.check_url(&delivery.url).map_err(|_| Fault::AddressRefused)?;
-        let client = if delivery.url.is_encrypted() {
+        self.guard.check_url(url).map_err(|_| Fault::AddressRefused)?;
+        let client = if url.is_encrypted() {
             &self.encrypted
         } else {
             &self.plain
@@ -127,7 +134,7 @@ impl Sender {
         let id = delivery.event_id.to_string();
         let seconds = i64::try_from(timestamp).unwrap_or(i64::MAX);
         let request = client
-            .post(delivery.url.as_str())
+            .post(url.as_str())
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &id)
             .header("webhook-timestamp", seconds)
@@ -225,6 +232,9 @@ fn fault_of(status: StatusCode) -> Option<Fault> {
 fn fault_behind(error: &reqwest::Error) -> Fault {
     if error.is_timeout() {
         return Fault::Timeout;
+    }
+    if error.is_builder() {
+        return Fault::InvalidUrl;
     }
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {

@@ -9,10 +9,11 @@ use metrics::{Counter, counter};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::entries::{Entry, put_in};
 use super::{Liaison, READER};
 use crate::db::event_log::{LogError, LogPage};
-use crate::db::webhook_endpoints::{self, Listening};
-use crate::db::webhook_queue::{self, EventSlip, Line, NewDelivery};
+use crate::db::webhook_listeners::{self, Listening};
+use crate::db::webhook_queue::{EventSlip, NewDelivery};
 use crate::db::{Connection, DbError, Pool, event_readers};
 use crate::delivery::{Gaps, Turn};
 use crate::domain::event::EventDocument;
@@ -59,7 +60,7 @@ impl Spreader {
 
     /// Queues what the next page of the log calls for, and moves on, as one. Another replica may be at it: then that is that.
     pub async fn step(&self) -> Result<Step, LogError> {
-        let is_idle = !webhook_endpoints::any_enabled(&self.pool).await?;
+        let is_idle = !webhook_listeners::any_enabled(&self.pool).await?;
         self.liaison.is_idle.store(is_idle, Ordering::Relaxed);
         if is_idle {
             return Ok(Step::NobodyListens);
@@ -145,7 +146,7 @@ async fn queue(connection: &mut Connection, page: &LogPage) -> Result<u64, DbErr
     merchants.sort_unstable();
     merchants.dedup();
     let mut listening: HashMap<MerchantId, Vec<Listening>> = HashMap::new();
-    for endpoint in webhook_endpoints::find_listening(&mut *connection, &merchants).await? {
+    for endpoint in webhook_listeners::find_listening(&mut *connection, &merchants).await? {
         listening.entry(endpoint.merchant).or_default().push(endpoint);
     }
     let mut new = Vec::new();
@@ -157,23 +158,8 @@ async fn queue(connection: &mut Connection, page: &LogPage) -> Result<u64, DbErr
             .peekable();
         if wanting.peek().is_some() {
             let slip = EventSlip::of(event, EventDocument::of(event).to_text());
-            new.extend(wanting.map(|endpoint| NewDelivery::new(endpoint.id, slip.clone())));
+            new.extend(wanting.map(|endpoint| Entry::New(NewDelivery::new(endpoint.id, slip.clone()))));
         }
     }
     put_in(connection, &new).await
-}
-
-/// Puts deliveries into the queue, behind what is there of the same orders; says how many are new. Part of a transaction.
-pub async fn put_in(connection: &mut Connection, new: &[NewDelivery]) -> Result<u64, DbError> {
-    if new.is_empty() {
-        return Ok(0);
-    }
-    let lines: Vec<Line> = new
-        .iter()
-        .map(|delivery| (delivery.endpoint, delivery.event.order))
-        .collect();
-    webhook_queue::lock_orders(&mut *connection, &lines).await?;
-    let added = webhook_queue::insert(&mut *connection, new).await?;
-    webhook_queue::release(connection, &lines).await?;
-    Ok(added)
 }

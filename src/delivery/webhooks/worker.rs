@@ -1,6 +1,5 @@
 //! From the queue to the endpoints: claim, send, mark.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,11 +9,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::hands::{Hand, Hands};
 use super::plan::{Next, Outcome};
 use super::sender::{Report, Sender};
 use super::{Liaison, READER, Settings};
-use crate::db::webhook_queue::{self, Claimed, Mark, Room};
-use crate::db::{Connection, DbError, Pool, order_events, webhook_attempts, webhook_endpoints};
+use crate::db::webhook_claims::{self, Claimed, Mark, Room};
+use crate::db::{Connection, DbError, Pool, order_events, webhook_attempts, webhook_listeners, webhook_queue};
 use crate::domain::event::EndpointEvent;
 use crate::domain::order::{MerchantId, OrderId};
 use crate::domain::webhook::{DeliveryId, DeliveryState, DisabledReason, EndpointId};
@@ -47,7 +47,7 @@ pub struct Worker {
     attempts: JoinSet<Finished>,
     /// Attempts that are over and not marked yet.
     finished: Vec<Finished>,
-    in_hand: HashMap<EndpointId, i64>,
+    hands: Hands,
     counters: Counters,
 }
 
@@ -70,6 +70,8 @@ struct Counters {
 /// An attempt that is over.
 #[derive(Debug)]
 struct Finished {
+    /// Until it is marked.
+    _hand: Hand,
     delivery: Claimed,
     report: Report,
     next: Next,
@@ -86,7 +88,7 @@ impl Worker {
             bells,
             attempts: JoinSet::new(),
             finished: Vec::new(),
-            in_hand: HashMap::new(),
+            hands: Hands::default(),
             counters: Counters {
                 delivered: outcome("delivered"),
                 failed: outcome("failed"),
@@ -106,11 +108,6 @@ impl Worker {
         if self.liaison.is_idle.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let in_hand: Vec<_> = self
-            .in_hand
-            .iter()
-            .map(|(endpoint, count)| (*endpoint, *count))
-            .collect();
         let total = CLAIM.min(MAX_AT_ONCE.saturating_sub(self.attempts.len()));
         let room = Room {
             total: i64::try_from(total).unwrap_or(0),
@@ -121,15 +118,20 @@ impl Worker {
         if total == 0 {
             return Ok(false);
         }
-        let claimed = webhook_queue::claim(&self.pool, room, &in_hand).await?;
+        let claimed = webhook_claims::claim(&self.pool, room, &self.hands.count()).await?;
         let is_full = claimed.len() == total;
         for delivery in claimed {
-            *self.in_hand.entry(delivery.endpoint).or_default() += 1;
+            let hand = self.hands.take(delivery.endpoint);
             let (sender, plan) = (self.sender.clone(), self.settings.retry_plan.clone());
             self.attempts.spawn(async move {
                 let report = sender.send(&delivery).await;
                 let next = plan.after(delivery.tries, report.outcome, fastrand::f64());
-                Finished { delivery, report, next }
+                Finished {
+                    _hand: hand,
+                    delivery,
+                    report,
+                    next,
+                }
             });
         }
         Ok(is_full)
@@ -150,12 +152,6 @@ impl Worker {
         }
         for finished in std::mem::take(&mut self.finished) {
             self.count(&finished, marked.contains(&finished.delivery.id));
-            if let Some(count) = self.in_hand.get_mut(&finished.delivery.endpoint) {
-                *count -= 1;
-                if *count == 0 {
-                    self.in_hand.remove(&finished.delivery.endpoint);
-                }
-            }
         }
         Ok(())
     }
@@ -182,22 +178,23 @@ impl Worker {
         let mut failed = of(|outcome| outcome != Outcome::Taken);
         failed.retain(|endpoint| !taken.contains(endpoint));
         let gone = of(|outcome| outcome == Outcome::Gone);
+        let hopeless = of(|outcome| outcome == Outcome::Hopeless);
         let mut told = Vec::new();
-        if !taken.is_empty() {
-            webhook_endpoints::note_success(&mut *connection, &taken).await?;
+        if !taken.is_empty() || !failed.is_empty() {
+            webhook_listeners::note_outcomes(&mut *connection, &taken, &failed).await?;
         }
         if failed.is_empty() {
             return Ok(told);
         }
-        webhook_endpoints::note_failure(&mut *connection, &failed).await?;
         let patience = self.settings.disable_after.as_secs_f64();
         for (ids, reason, patience) in [
             (&gone, DisabledReason::Gone, 0.0),
+            (&hopeless, DisabledReason::Failing, 0.0),
             (&failed, DisabledReason::Failing, patience),
         ] {
-            for endpoint in webhook_endpoints::disable(&mut *connection, ids, reason, patience).await? {
+            for endpoint in webhook_listeners::disable(&mut *connection, ids, reason, patience).await? {
                 tracing::warn!(endpoint.id = %endpoint.id, reason = reason.as_str(), "a webhook endpoint was disabled");
-                let at = webhook_endpoints::now(&mut *connection).await?;
+                let at = webhook_listeners::now(&mut *connection).await?;
                 let event = EndpointEvent::disabled(&endpoint, reason, at);
                 order_events::append_of_endpoint(&mut *connection, &event).await?;
                 told.push(endpoint.merchant_id);
@@ -264,7 +261,7 @@ impl Worker {
 
 async fn mark_all(connection: &mut Connection, finished: &[Finished]) -> Result<Vec<DeliveryId>, DbError> {
     let marks: Vec<_> = finished.iter().map(Finished::mark).collect();
-    let marked = webhook_queue::mark(&mut *connection, &marks).await?;
+    let marked = webhook_claims::mark(&mut *connection, &marks).await?;
     let ours = || {
         finished
             .iter()

@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::super::event::EventKind;
 use super::super::order::{MerchantId, OrderId, OrderIdError};
 use super::super::time::Timestamp;
-use super::WebhookUrl;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
@@ -61,7 +60,8 @@ impl DisabledReason {
 pub struct Endpoint {
     pub id: EndpointId,
     pub merchant_id: MerchantId,
-    pub url: WebhookUrl,
+    /// As it is stored: what an older version took for a URL, or somebody wrote by hand, may be none today.
+    pub url: String,
     pub filter: EventFilter,
     pub disabled: Option<(DisabledReason, Timestamp)>,
     /// The first failure since the last success.

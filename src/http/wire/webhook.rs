@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::super::error::ApiError;
-use crate::domain::listing::TimeRange;
+use crate::domain::listing::{Cursor, LogPlace, TimeRange};
 use crate::domain::time::Timestamp;
 use crate::domain::webhook::{
     Attempt, Delivery, DeliveryState, DisabledReason, Endpoint, EventFilter, WebhookSecret, WebhookUrl,
@@ -131,7 +131,7 @@ impl<'a> EndpointBody<'a> {
         let (reason, at) = endpoint.disabled.unzip();
         Self {
             id: endpoint.id.0,
-            url: endpoint.url.as_str(),
+            url: &endpoint.url,
             events: (!types.is_empty()).then_some(types),
             enabled: endpoint.disabled.is_none(),
             disabled_reason: reason,
@@ -260,17 +260,21 @@ pub struct RecoverBody {
     /// Up to this time (not included); now, when it is left out.
     #[schema(format = DateTime)]
     until: Option<String>,
+    /// `next_cursor` of the answer before, with the same `since` and `until`: goes on behind it.
+    cursor: Option<String>,
 }
 
 impl RecoverBody {
-    pub fn parse(self) -> Result<TimeRange, ApiError> {
+    pub fn parse(self) -> Result<(TimeRange, Option<LogPlace>), ApiError> {
         let parse = |field: &str, text: &str| Timestamp::parse(text).map_err(|error| ApiError::invalid(field, error));
         let from = parse("since", &self.since)?;
         let to = self.until.as_deref().map(|text| parse("until", text)).transpose()?;
         if to.is_some_and(|to| to < from) {
             return Err(ApiError::invalid("until", "lies before since"));
         }
-        Ok(TimeRange { from: Some(from), to })
+        let after = self.cursor.as_deref().map(Cursor::decode_log).transpose();
+        let after = after.map_err(|_| ApiError::invalid("cursor", "must be next_cursor of an answer before"))?;
+        Ok((TimeRange { from: Some(from), to }, after))
     }
 }
 
@@ -281,15 +285,18 @@ pub struct RecoveredBody {
     /// Deliveries.
     #[schema(minimum = 0)]
     queued: u64,
-    /// There may be more: send the same call again.
+    /// There may be more: send the same call again, with `next_cursor` as `cursor`. Also when nothing was queued this time.
     has_more: bool,
+    /// Null when there is no more.
+    next_cursor: Option<String>,
 }
 
 impl From<Recovered> for RecoveredBody {
     fn from(recovered: Recovered) -> Self {
         Self {
             queued: recovered.queued,
-            has_more: recovered.has_more,
+            has_more: recovered.next.is_some(),
+            next_cursor: recovered.next.map(|place| Cursor::Log(place).encode()),
         }
     }
 }

@@ -78,6 +78,10 @@ impl Http {
         self.0.get(url)
     }
 
+    pub fn post(&self, url: String) -> RequestBuilder {
+        self.0.post(url)
+    }
+
     /// Sends a request; an error when there was no answer, or not all of one.
     ///
     /// A connection that was opened and not used for as long as a request's head may take is ended with a 408, which may cross

@@ -68,6 +68,8 @@ pub enum Reply {
     HangUp,
     /// These bytes, and the connection is closed.
     Raw(Vec<u8>),
+    /// This, and then a byte at a time for as long as somebody listens.
+    Dripping(&'static str),
 }
 
 impl Reply {
@@ -272,6 +274,13 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shar
             }
             Reply::Raw(bytes) => {
                 let _ = stream.write_all(&bytes).await;
+                return;
+            }
+            Reply::Dripping(beginning) => {
+                let _ = stream.write_all(beginning.as_bytes()).await;
+                while stream.write_all(b"x").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
                 return;
             }
             Reply::Never => {
