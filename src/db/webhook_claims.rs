@@ -18,6 +18,8 @@ pub struct Room {
     pub per_endpoint: i64,
     /// The same, of one that took nothing lately.
     pub per_failing_endpoint: i64,
+    /// Of all of those together, those in hand included.
+    pub failing: i64,
     /// How long nobody else may have what is claimed.
     pub lease_seconds: f64,
 }
@@ -60,9 +62,10 @@ pub async fn claim(
                        where d.state = 'pending' and d.due_at is not null and d.endpoint_id > busy.endpoint_id
                        order by d.endpoint_id limit 1)
                from busy where busy.endpoint_id is not null),
-           picked as (
-               select head.id, e.url, e.secret,
-                      case when e.previous_secret_until > now() then e.previous_secret end as previous_secret
+           due as (
+               select head.id, head.turn, head.due_at, e.url, e.secret, e.failing_since is not null as is_failing,
+                      case when e.previous_secret_until > now() then e.previous_secret end as previous_secret,
+                      row_number() over (partition by e.failing_since is null order by head.turn, head.due_at) as number
                from busy join webhook_endpoints e on e.id = busy.endpoint_id and e.disabled_at is null and e.deleted_at is null
                     left join unnest($1::uuid[], $2::bigint[]) as hand (endpoint_id, taken) on hand.endpoint_id = e.id
                     cross join lateral (
@@ -75,8 +78,15 @@ pub async fn claim(
                               order by d.due_at, d.place
                               limit greatest(case when e.failing_since is null then $3::bigint else $4::bigint end
                                              - coalesce(hand.taken, 0), 0)
-                              for no key update of d skip locked) as due) as head
-               order by head.turn, head.due_at limit $5)
+                              for no key update of d skip locked) as due) as head),
+           picked as (
+               select id, url, secret, previous_secret from due
+               where not is_failing
+                  or number <= $8::bigint - (select coalesce(sum(hand.taken), 0)
+                                     from unnest($1::uuid[], $2::bigint[]) as hand (endpoint_id, taken)
+                                          join webhook_endpoints e on e.id = hand.endpoint_id
+                                     where e.failing_since is not null)
+               order by turn, due_at limit $5)
            update webhook_deliveries d
            set claim = $6, due_at = now() + make_interval(secs => $7), attempts = attempts + 1, tries = tries + 1
            from picked where d.id = picked.id
@@ -89,6 +99,7 @@ pub async fn claim(
         room.total,
         token,
         room.lease_seconds,
+        room.failing,
     )
     .fetch_all(executor)
     .await?;

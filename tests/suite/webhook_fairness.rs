@@ -138,6 +138,59 @@ async fn while_one_merchant_recovers_whatever_there_is_anothers_webhooks_and_rep
     assert!(reports[last] < BOUND && reports[middle] < BOUND / 4, "{reports:?}");
 }
 
+/// Of each merchant's endpoints two places each are wanted: more than half of them all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_endpoints_fail_half_of_the_places_are_for_the_others() {
+    const MERCHANTS: usize = 8;
+    const ENDPOINTS_EACH: usize = 20;
+    const ORDERS_EACH: usize = 2;
+    const HALF: usize = 256;
+    let app = App::builder()
+        .flag("--webhook-allow", "127.0.0.0/8")
+        .flag("--webhook-timeout", "30")
+        .spawn()
+        .await;
+    let hanging = Receiver::start(|_| Reply::Never).await;
+    let mut failing = Vec::new();
+    for merchant in 0..MERCHANTS {
+        let one = Neighbour {
+            app: &app,
+            key: app.key_of(&format!("failing-{merchant}")).await,
+            receiver: Receiver::start_willing().await,
+        };
+        for _ in 0..ENDPOINTS_EACH {
+            let created = one.post(ENDPOINTS, &json!({ "url": hanging.url })).await;
+            assert_eq!(created.status, 201, "{}", created.text);
+        }
+        failing.push(one);
+    }
+    sqlx::query("update webhook_endpoints set failing_since = now()")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    for one in &failing {
+        for order in 0..ORDERS_EACH {
+            let body = json!({ "out_trade_no": format!("F{order}"), "amount": 100, "currency": "CNY" });
+            assert_eq!(one.post("/v1/orders", &body).await.status, 201);
+        }
+    }
+    hanging.wait_for(HALF).await;
+    let neighbour = Neighbour {
+        app: &app,
+        key: app.key_of("globex").await,
+        receiver: Receiver::start_willing().await,
+    };
+    let created = neighbour
+        .post(ENDPOINTS, &json!({ "url": neighbour.receiver.url }))
+        .await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    for number in 0..4 {
+        let (_, told) = neighbour.report_one(number).await;
+        assert!(told < BOUND, "{told:?}");
+    }
+    assert_eq!(hanging.received().len(), HALF, "those that fail have no more places");
+}
+
 #[tokio::test]
 async fn no_call_about_webhooks_waits_for_whoever_reads_the_log() {
     let app = App::builder().webhooks("10ms").spawn().await;

@@ -26,6 +26,8 @@ const MAX_AT_ONCE: usize = 512;
 /// The same at one endpoint; and at one that took nothing lately, so that many dead ones do not take all places.
 const MAX_PER_ENDPOINT: i64 = 8;
 const MAX_PER_FAILING_ENDPOINT: i64 = 2;
+/// And at all of those together: half of the places are for the others, however many fail.
+const MAX_AT_FAILING_ENDPOINTS: i64 = 256;
 /// The most that are claimed with one statement.
 const CLAIM: usize = 256;
 /// How late what becomes due is noticed.
@@ -113,6 +115,7 @@ impl Worker {
             total: i64::try_from(total).unwrap_or(0),
             per_endpoint: MAX_PER_ENDPOINT,
             per_failing_endpoint: MAX_PER_FAILING_ENDPOINT,
+            failing: MAX_AT_FAILING_ENDPOINTS,
             lease_seconds: (self.settings.timeout * LEASE_FACTOR).as_secs_f64(),
         };
         if total == 0 {
