@@ -38,18 +38,37 @@ for (const name of ['react', 'vue', '@types', '@vue', 'csstype', 'typescript']) 
 }
 const USE = `
   const watch: PaymentWatch = watchPayment({ baseUrl: 'x', orderId: 'a', clientSecret: 's', onFinal: ({ status }) => status === 'succeeded' });
-  watch.stop();`;
-writeFileSync(
-  join(place, 'esm.mts'),
-  `import { type PaymentWatch, watchPayment } from 'payquery-client';
+  watch.stop();
+  const code: WatchErrorCode = new WatchError({ code: 'gone', message: '' }, true).code;
+  // @ts-expect-error a status that there is not
+  const paid: boolean | undefined = watch.document && watch.document.status === 'paid';
+  // @ts-expect-error there may be none
+  const version: number = watch.document.version;
+  export const told = [code, paid, version];`;
+const SOURCE = `import { type PaymentWatch, WatchError, type WatchErrorCode, watchPayment } from 'payquery-client';
 import { usePayment } from 'payquery-client/react';
 import { usePayment as inVue } from 'payquery-client/vue';${USE}
-export const helpers = [usePayment, inVue];\n`,
-);
-writeFileSync(join(place, 'cjs.cts'), `import { type PaymentWatch, watchPayment } from 'payquery-client';${USE}\n`);
+export const helpers = [usePayment, inVue];\n`;
+// One way of importing each, and what bundlers take.
+for (const name of ['esm.mts', 'cjs.cts', 'bundled.ts']) writeFileSync(join(place, name), SOURCE);
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-const strict = ['--noEmit', '--strict', '--target', 'es2022', '--module', 'node16', '--moduleResolution', 'node16'];
-run(process.execPath, [tsc, ...strict, '--lib', 'es2022,dom', '--types', '', 'esm.mts', 'cjs.cts'], place);
+const strict = [
+  '--noEmit',
+  '--strict',
+  '--exactOptionalPropertyTypes',
+  '--target',
+  'es2022',
+  '--lib',
+  'es2022,dom',
+  '--types',
+  '',
+];
+for (const [files, module, resolution] of [
+  [['esm.mts', 'cjs.cts'], 'node16', 'node16'],
+  [['bundled.ts'], 'esnext', 'bundler'],
+]) {
+  run(process.execPath, [tsc, ...strict, '--module', module, '--moduleResolution', resolution, ...files], place);
+}
 
 const names = 'WatchError,miniAdapter,watchPayment,webAdapter,withPayment';
 const list = '.filter((name) => name !== "default" && name !== "module.exports").sort().join()';

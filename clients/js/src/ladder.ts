@@ -49,10 +49,11 @@ export class Ladder {
   }
 
   /** Learns from a session of `lived` milliseconds; returns whether it stepped down. */
-  learn(kind: Ending['kind'], lived: number): boolean {
+  learn(ending: Ending, lived: number): boolean {
     const { rung } = this;
-    if (kind === 'answered') {
-      if (lived >= HELD) rung.cut = 0; // a quick answer says nothing of held ones
+    const { kind } = ending;
+    if (ending.kind === 'answered') {
+      if (ending.held && lived >= HELD) rung.cut = 0; // a quick answer, however slow, says nothing of held ones
       this.climb();
     } else if (kind === 'broken' && rung.level === 2) {
       return this.fall();

@@ -182,7 +182,7 @@ class Watch implements PaymentWatch {
     const { clock, timing } = this.settings;
     const { kind } = ending;
     if (ending.kind === 'refused') return this.end(ending.failure);
-    const steppedDown = this.ladder.learn(kind, lived);
+    const steppedDown = this.ladder.learn(ending, lived);
     if (ending.kind === 'answered') {
       this.failures = 0;
       this.notBefore = this.now() + ending.rest;

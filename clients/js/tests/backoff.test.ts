@@ -114,6 +114,23 @@ test('after trouble a long-poll asks for a quick answer, says that things are we
   assert.equal(asked(), '?wait=25');
 });
 
+test('held requests that are cut make it poll, however slow the quick answers between them are', () => {
+  const { clock, adapter, pause, handle } = watch({ transport: ['longpoll', 'polling'] });
+  adapter.last.onAnswer(answer(200, document(1)));
+  clock.advance(0);
+  clock.advance(30_000);
+  adapter.last.onFailure('cut');
+  clock.advance(pause() || 0);
+  clock.advance(1_500);
+  adapter.last.onAnswer(answer(304));
+  clock.advance(0);
+  clock.advance(30_000);
+  assert.equal(handle.transport, 'longpoll');
+  adapter.last.onFailure('cut');
+  clock.advance(0);
+  assert.equal(handle.transport, 'polling');
+});
+
 test('the recovery is told before the outcome that brings it, and whoever stops then hears no outcome', () => {
   for (const stops of [false, true]) {
     const told: string[] = [];

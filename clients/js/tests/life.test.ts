@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, type TestContext, test } from 'node:test';
-import { miniAdapter, type TransportName, type WatchOptions, withPayment } from 'payquery-client';
+import { miniAdapter, type WatchOptions, withPayment } from 'payquery-client';
+import { performAll } from './scenarios/all';
+import { life } from './scenarios/life';
+import { phone } from './support/environments/phone';
 import { HostileProxy, type Treatment } from './support/proxy';
 import { QUICK, Recorder } from './support/recorder';
 import { Service } from './support/service';
@@ -15,8 +18,10 @@ before(async () => {
 
 after(() => service.down());
 
+performAll(phone, life);
+
 /** A payer's phone, with a proxy before the service that the test may turn bad. */
-async function phone(t: TestContext, transport: WatchOptions['transport'], treatment: Treatment = 'pass') {
+async function takePhone(t: TestContext, transport: WatchOptions['transport'], treatment: Treatment = 'pass') {
   const proxy = await HostileProxy.start(t, service.port);
   proxy.treat = () => treatment;
   const weChat = new FakeWeChat();
@@ -25,74 +30,8 @@ async function phone(t: TestContext, transport: WatchOptions['transport'], treat
   return { proxy, weChat, order, payer };
 }
 
-type Phone = Awaited<ReturnType<typeof phone>>;
-
-const RETRY_LATER: Treatment = { answer: 503, headers: { 'retry-after': '1' } };
-
-/** The states that a watch can be in when its screen is covered, and how to tell that it is there. */
-const STATES: [name: string, transport: TransportName, treatment: Treatment, reached: (phone: Phone) => unknown][] = [
-  ['before the first answer', 'longpoll', { delay: 60_000 }, ({ proxy }) => proxy.open().length],
-  ['while a request is held', 'longpoll', 'pass', ({ proxy }) => proxy.open().some(({ kind }) => kind === 'longpoll')],
-  ['between two polls', 'polling', 'pass', ({ payer, weChat }) => payer.statuses.length && !weChat.inFlight],
-  ['while it waits after a failure', 'longpoll', 'reset', ({ payer }) => payer.errors.length],
-  [
-    'while it keeps a Retry-After',
-    'longpoll',
-    RETRY_LATER,
-    ({ proxy, weChat }) => proxy.seen.length && !weChat.inFlight,
-  ],
-  ['while a stream is opening', 'sse', 'drop', ({ proxy }) => proxy.open().length],
-  ['with an open stream', 'sse', 'pass', ({ payer }) => payer.statuses.length],
-  ['while a socket is opening', 'websocket', { delay: 400 }, ({ proxy }) => proxy.open().length],
-  ['with an open socket', 'websocket', 'pass', ({ payer }) => payer.statuses.length],
-];
-
-for (const [name, transport, treatment, reached] of STATES) {
-  test(`hidden ${name}: nothing is asked; shown: it asks at once, and the payment is seen`, async (t) => {
-    const there = await phone(t, transport, treatment);
-    const { proxy, weChat, order, payer } = there;
-    await until(name, () => reached(there));
-    weChat.hide();
-    const { asked } = weChat;
-    await until('all connections are closed', () => !proxy.open().length && !weChat.inFlight && !weChat.openSockets);
-    await service.report(order, 'succeeded');
-    await new Promise((resolve) => setTimeout(resolve, 600)); // longer than any pause of these timings
-    assert.equal(weChat.asked, asked);
-    assert.deepEqual(payer.finals, []);
-
-    proxy.treat = () => 'pass';
-    weChat.show();
-    await payer.ended();
-    assert.equal(payer.statuses.at(-1)?.status, 'succeeded');
-    assert.equal(payer.finals.length, 1);
-    assert.equal(weChat.listening(), 0, 'no listener outlives the watch');
-  });
-
-  test(`unloaded ${name}: everything is closed and nothing is said any more`, async (t) => {
-    const there = await phone(t, transport, treatment);
-    const { proxy, weChat, order, payer } = there;
-    await until(name, () => reached(there));
-    const told = payer.statuses.length + payer.errors.length;
-    payer.watch.stop();
-    const { asked } = weChat;
-    await assert.rejects(payer.watch.final, { code: 'stopped' });
-    proxy.treat = () => 'pass';
-    await until('all connections are closed', () => !proxy.open().length && !weChat.inFlight && !weChat.openSockets);
-    await service.report(order, 'succeeded');
-    weChat.hide();
-    weChat.show();
-    payer.watch.refresh();
-    payer.watch.resume();
-    await new Promise((resolve) => setTimeout(resolve, 600)); // longer than any pause of these timings
-    assert.equal(weChat.asked, asked);
-    assert.equal(payer.statuses.length + payer.errors.length, told);
-    assert.equal(payer.finals.length, 0);
-    assert.equal(weChat.listening(), 0);
-  });
-}
-
 test('coming back from paying, the payer sees the result at once, however long the pace is', async (t) => {
-  const { weChat, order, payer } = await phone(t, 'auto');
+  const { weChat, order, payer } = await takePhone(t, 'auto');
   await payer.seen(1);
   weChat.hide();
   await service.report(order, 'succeeded', { amount: 1000 });
@@ -104,7 +43,7 @@ test('coming back from paying, the payer sees the result at once, however long t
 });
 
 test('a page that is covered stays quiet when the app comes back, until the page is shown itself', async (t) => {
-  const { proxy, weChat, order, payer } = await phone(t, 'longpoll');
+  const { proxy, weChat, order, payer } = await takePhone(t, 'longpoll');
   await payer.seen(1);
   payer.watch.pause();
   const { asked } = weChat;
@@ -140,7 +79,7 @@ test('a socket that dies without a word is noticed by its silence', async (t) =>
 });
 
 test('when the network is back it asks at once, and waits no longer', async (t) => {
-  const { proxy, weChat, order, payer } = await phone(t, 'longpoll', 'reset');
+  const { proxy, weChat, order, payer } = await takePhone(t, 'longpoll', 'reset');
   await until('there were failures', () => proxy.seen.length >= 2);
   await service.report(order, 'succeeded');
   proxy.treat = () => 'pass';

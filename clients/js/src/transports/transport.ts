@@ -8,8 +8,8 @@ export type TransportName = 'websocket' | 'sse' | 'longpoll' | 'polling';
 
 /** How one session of a transport ended. */
 export type Ending =
-  /** It was answered; come again after `delay`, and by no means before `rest`. */
-  | { kind: 'answered'; delay: number; rest: number }
+  /** It was answered, `held` if it had asked for that; come again after `delay`, and by no means before `rest`. */
+  | { kind: 'answered'; delay: number; rest: number; held: boolean }
   /** A stream that had worked is over; come again, not before `delay`. */
   | { kind: 'over'; delay: number }
   /** The server asks to be left alone for `delay`. That says nothing of the transport, nor of the payment. */
@@ -67,7 +67,7 @@ export function judgeAnswer(port: Port, answer: Answer, body = answer.body): End
   const { rest } = readPace(answer, port.clock.now());
   if (status === 429) return { kind: 'busy', delay: rest || port.timing.poll };
   if (status === 503 && rest) return { kind: 'busy', delay: rest, failure: failure('unavailable', 'busy') };
-  if (status >= 500) return { kind: 'broken', failure: failure('unavailable', 'the service cannot answer now') };
+  if (status >= 500) return { kind: 'broken', failure: failure('unavailable', 'it cannot answer now') };
   if (status === 401) return refused('unauthorized', 'the client secret is missing');
   if (status === 410) return refused('gone', 'the order is gone');
   if (status === 404 && problem?.code === 'order_not_found') {
@@ -76,5 +76,5 @@ export function judgeAnswer(port: Port, answer: Answer, body = answer.body): End
   // A balancer may say 404 for a moment, while the service behind it is exchanged: but not of one that never answered.
   if (status === 404 && !port.version()) return refused('no_service', 'there is no payquery at baseUrl');
   if (status < 500 && status >= 400 && status !== 408 && ours) return refused('refused', 'the request was refused');
-  return { kind: 'broken', failure: failure('bad_answer', 'this is not an answer of payquery') };
+  return { kind: 'broken', failure: failure('bad_answer', 'no answer of payquery') };
 }

@@ -34,20 +34,16 @@ export class Shop {
       ['/payquery.mjs', ['text/javascript', readFileSync(join('dist', 'index.mjs'), 'utf8')]],
       [
         '/',
-        ['text/html', `<!doctype html><title>Shop</title><div id="app"></div><script type="module">${SCRIPT}</script>`],
+        [
+          'text/html',
+          `<!doctype html><title>Shop</title>${IMPORTS}<script type="module" src="/watching.mjs"></script>`,
+        ],
       ],
       ['/elsewhere', ['text/html', '<!doctype html><title>Elsewhere</title>']],
     ]);
+    pages.set('/watching.mjs', ['text/javascript', await bundle('environments/watching_page', ['payquery-client'])]);
     for (const framework of ['react', 'vue']) {
-      const entry = join('tests', 'support', `${framework}_app.ts`);
-      const bundle = await build({
-        entryPoints: [entry],
-        bundle: true,
-        write: false,
-        format: 'esm',
-        define: PRODUCTION,
-      });
-      pages.set(`/${framework}.mjs`, ['text/javascript', bundle.outputFiles[0]?.text || '']);
+      pages.set(`/${framework}.mjs`, ['text/javascript', await bundle(`${framework}_app`)]);
       const html = `<!doctype html><div id="app"></div><script type="module" src="/${framework}.mjs"></script>`;
       pages.set(`/${framework}`, ['text/html', html]);
     }
@@ -69,32 +65,21 @@ export class Shop {
   }
 }
 
+async function bundle(name: string, external: string[] = []): Promise<string> {
+  const entry = join('tests', 'support', `${name}.ts`);
+  const options = { bundle: true, write: false, format: 'esm', define: PRODUCTION } as const;
+  const { outputFiles } = await build({ entryPoints: [entry], ...options, external });
+  return outputFiles[0]?.text || '';
+}
+
+const IMPORTS = '<script type="importmap">{"imports":{"payquery-client":"/payquery.mjs"}}</script>';
+
 const PRODUCTION = {
   'process.env.NODE_ENV': '"production"',
   __VUE_OPTIONS_API__: 'true',
   __VUE_PROD_DEVTOOLS__: 'false',
   __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false',
 };
-
-const SCRIPT = `
-  import { watchPayment } from '/payquery.mjs';
-  window.told = { versions: [], finals: [], errors: [], transports: [] };
-  window.watchIt = (options) => {
-    window.payment = watchPayment({
-      ...options,
-      onStatus: ({ version }) => told.versions.push(version),
-      onFinal: ({ status }) => told.finals.push(status),
-      onError: ({ code, fatal }) => told.errors.push([code, fatal]),
-      onTransport: (name) => told.transports.push(name),
-    });
-  };`;
-
-export interface Told {
-  versions: number[];
-  finals: string[];
-  errors: [code: string, fatal: boolean][];
-  transports: string[];
-}
 
 /** A tab of the payer's browser on one of the shop's pages. */
 export async function visit(t: TestContext, context: BrowserContext, url: string): Promise<Page> {
@@ -103,8 +88,3 @@ export async function visit(t: TestContext, context: BrowserContext, url: string
   await page.goto(url);
   return page;
 }
-
-export const told = (page: Page): Promise<Told> => page.evaluate('told');
-
-export const watchIn = (page: Page, options: object): Promise<unknown> =>
-  page.evaluate(`watchIt(${JSON.stringify(options)})`);

@@ -1,6 +1,7 @@
 import Module, { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';
 import { JSDOM } from 'jsdom';
+import type { PaymentWatch, WatchOptions } from 'payquery-client';
 import type { FakeWeChat } from './wx';
 
 export const EXAMPLE = resolve('../../examples/miniprogram');
@@ -14,11 +15,6 @@ interface Component {
   querySelector(selector: string): { dispatchEvent(event: string): void } | undefined;
 }
 
-interface Shown {
-  data: { shown: string };
-  setData(data: { shown: string }): void;
-}
-
 interface Simulate {
   load(path: string | object, options?: object): string;
   render(id: string): Component;
@@ -26,6 +22,8 @@ interface Simulate {
 
 /** A page of the example in the simulator, opened, shown, hidden and closed as the app would do it. */
 export class SimulatedPage {
+  isOpen = true;
+
   private constructor(private readonly component: Component) {}
 
   static open(name: string, query: Record<string, string> = {}): SimulatedPage {
@@ -38,23 +36,13 @@ export class SimulatedPage {
     return page;
   }
 
-  /** A page of a test's own, that watches with the package as WeChat's npm support has it and shows the versions that come. */
-  static watching(options: object): SimulatedPage {
+  /** A page of a test's own, that watches with the package as WeChat's npm support has it, and shows what it is given to show. */
+  static watching(options: WatchOptions): SimulatedPage {
     const client = createRequire(join(ROOT, 'app.js'))('payquery-client') as typeof import('payquery-client');
     const id = simulate.load({
       template: '<view>{{shown}}</view>',
       data: { shown: '' },
-      methods: client.withPayment({}, function () {
-        const page = this as unknown as Shown;
-        const show = (text: string) => page.setData({ shown: `${page.data.shown}${text} ` });
-        return {
-          ...(options as import('payquery-client').WatchOptions),
-          onStatus: ({ version }) => show(`v${version}`),
-          onTransport: (name) => show(name),
-          onFinal: () => show('final'),
-          onError: ({ code }) => show(code),
-        };
-      }),
+      methods: client.withPayment({}, () => options),
     });
     const component = simulate.render(id);
     component.attach(document.body);
@@ -82,7 +70,17 @@ export class SimulatedPage {
     this.call('onShow');
   }
 
+  set(data: Record<string, unknown>): void {
+    this.component.instance.setData?.(data);
+  }
+
+  get payment(): PaymentWatch | undefined {
+    return this.component.instance.payment as unknown as PaymentWatch | undefined;
+  }
+
   close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
     this.call('onUnload');
     this.component.detach();
   }

@@ -1,4 +1,5 @@
 import { type ClientRequest, request } from 'node:http';
+import { request as requestSecurely } from 'node:https';
 import type { MiniApi } from 'payquery-client';
 import { WebSocket } from 'ws';
 
@@ -34,6 +35,8 @@ export class FakeWeChat {
   tellsClose = true;
   /** Like a phone whose base library has no `enableChunked`. */
   chunked = true;
+  /** It is hidden, and what was open in the background has died. */
+  asleep = false;
   private hidden = false;
   private suspendedUntil = 0;
   private readonly listeners: Record<string, Set<Listener>> = {};
@@ -61,12 +64,14 @@ export class FakeWeChat {
     this.hidden = true;
     this.emit('hide');
     setTimeout(() => {
-      if (this.hidden) for (const interrupt of [...this.toInterrupt]) interrupt();
+      if (!this.hidden) return;
+      for (const interrupt of [...this.toInterrupt]) interrupt();
+      this.asleep = true;
     }, BACKGROUND_MS);
   }
 
   show(): void {
-    this.hidden = false;
+    this.hidden = this.asleep = false;
     this.suspendedUntil = Date.now() + SUSPENDED_MS;
     this.emit('show');
   }
@@ -108,7 +113,8 @@ export class FakeWeChat {
     this.toInterrupt.add(interrupt);
     const { url, header, method = 'GET', timeout = 60_000 } = options;
     const headers = { ...header, 'content-type': 'application/json' };
-    sent = request(url, { method, headers, agent: false }, (got) => {
+    const open = url.startsWith('https:') ? requestSecurely : request;
+    sent = open(url, { method, headers, agent: false }, (got) => {
       const pieces: Buffer[] = [];
       got.on('data', (piece: Buffer) => {
         if (!options.enableChunked) return void pieces.push(piece);
