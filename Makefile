@@ -18,7 +18,7 @@ replicas: ## run three replicas behind nginx over one private Postgres; Ctrl-C s
 check-replicas: ## check that replicas behind nginx are as one, and that a rolling restart fails no request
 	@examples/replicas/check.sh
 
-test: ## run all tests, against a real Postgres and a real RabbitMQ of their own
+test: ## run all tests of the service, against a real Postgres and a real RabbitMQ of their own, and the walkthrough
 	@scripts/test.sh
 
 test-js: ## check and test the client library: Node, Chromium, mini-program simulator, size, package

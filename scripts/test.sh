@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gets what the tests need and runs all of them; arguments go to the test runner. The tests share one private Postgres and one
-# RabbitMQ, which are stopped at the end.
+# Gets what the tests need and runs all of them, then the walkthrough; arguments go to the test runner, and then it is the tests that they
+# choose alone. The tests share one private Postgres and one RabbitMQ, which are stopped at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -22,4 +22,8 @@ else
     { print; fflush() }
     /^test result:/ { passed += $4; failed += $6; ignored += $8 }
     END { printf "total: %d passed, %d failed, %d ignored\n", passed, failed, ignored }'
+fi
+# Real consumers and the published library that verifies webhooks.
+if [[ $# -eq 0 ]]; then
+  PAYQUERY_BIN=$(scripts/target-dir.sh)/debug/payquery scripts/walkthrough.sh
 fi

@@ -81,7 +81,7 @@ pub struct ServeArgs {
     pub webhooks: WebhookArgs,
 
     /// Make a merchant "demo" with an API key, print the key and curl lines that use it, and serve a checkout page at /demo [default: false]
-    #[arg(long, env = "PAYQUERY_DEMO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, env = "PAYQUERY_DEMO", value_parser = clap::builder::BoolishValueParser::new(), help_heading = "Demo")]
     pub demo: bool,
 
     /// Days that events of orders are kept, in whole months; 0 is for ever

@@ -228,6 +228,8 @@ async fn keep_door(door: Arc<Door>, metrics: Metrics, stop: CancellationToken) {
 
 /// `payquery serve`: the whole process, from configuration to the last answer.
 pub async fn serve(args: ServeArgs, stop: CancellationToken) -> anyhow::Result<()> {
+    // A wrong address is told before a database is started for nothing.
+    args.rabbitmq.broker()?;
     let database = Database::open(&args.database).await?;
     let outcome = serve_from(&args, &database, stop).await;
     outcome.and(database.close().await)

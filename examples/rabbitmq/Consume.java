@@ -20,6 +20,10 @@ public class Consume {
     public static void main(String[] keys) throws Exception {
         String queue = System.getenv().getOrDefault("QUEUE", "crm");
         ConnectionFactory factory = new ConnectionFactory();
+        if (System.getenv("AMQP_URL") == null) {
+            System.err.println("AMQP_URL says where the broker is: amqp://user:password@host/vhost");
+            System.exit(1);
+        }
         factory.setUri(System.getenv("AMQP_URL"));
         Connection connection = factory.newConnection("payquery consumer"); // comes back by itself after an outage
         Channel channel = connection.createChannel();

@@ -10,6 +10,10 @@ const QUEUE = process.env.QUEUE ?? 'ledger';
 const keys = process.argv.length > 2 ? process.argv.slice(2) : ['#'];
 const done = new Set(); // in earnest: a table with a unique column, written in the transaction that does the work
 
+if (!process.env.AMQP_URL) {
+  console.error('AMQP_URL says where the broker is: amqp://user:password@host/vhost');
+  process.exit(1);
+}
 const connection = await amqp.connect(process.env.AMQP_URL);
 connection.on('close', () => process.exit(1)); // whoever supervises this starts it again
 const channel = await connection.createChannel();

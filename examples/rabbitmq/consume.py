@@ -28,6 +28,8 @@ def on_message(channel, method, properties, body):
 
 
 def main():
+    if "AMQP_URL" not in os.environ:
+        sys.exit("AMQP_URL says where the broker is: amqp://user:password@host/vhost")
     connection = pika.BlockingConnection(pika.URLParameters(os.environ["AMQP_URL"]))
     channel = connection.channel()
     # The same declaration as payquery's: whoever comes first makes it.

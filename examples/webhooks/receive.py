@@ -27,7 +27,7 @@ seen = set()  # ids of events that were dealt with; a real receiver keeps them i
 
 
 def secret():
-    if "WEBHOOK_SECRET" in os.environ:
+    if os.environ.get("WEBHOOK_SECRET"):
         return os.environ["WEBHOOK_SECRET"]
     with open(os.environ["WEBHOOK_SECRET_FILE"], encoding="ascii") as file:
         return file.read().strip()
@@ -60,6 +60,8 @@ class Receiver(BaseHTTPRequestHandler):
             seen.add(headers["webhook-id"])
             event = json.loads(body)
             print(event["type"], event["order_id"], event["version"], flush=True)
+        if not genuine:
+            print("not genuine: has this receiver the endpoint's secret?", file=sys.stderr, flush=True)
         self.send_response(204 if genuine else 401)
         self.end_headers()
 
@@ -68,6 +70,8 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    if not os.environ.get("WEBHOOK_SECRET") and "WEBHOOK_SECRET_FILE" not in os.environ:
+        sys.exit("WEBHOOK_SECRET is the endpoint's secret, whsec_…: the answer to its creation shows it, once")
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
     server = ThreadingHTTPServer(("127.0.0.1", port), Receiver)
     print(f"http://127.0.0.1:{server.server_port}/", "standardwebhooks" if Webhook else "by hand", flush=True)

@@ -16,13 +16,22 @@ pub struct ServiceArgs {
         long,
         env = "PAYQUERY_URL",
         value_name = "URL",
-        default_value = "http://127.0.0.1:8080"
+        default_value = "http://127.0.0.1:8080",
+        value_parser = parse_url
     )]
     pub url: Url,
 
     /// The merchant's API key
     #[arg(long, env = "PAYQUERY_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub api_key: Option<String>,
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    let url = text
+        .parse()
+        .ok()
+        .filter(|url: &Url| ["http", "https"].contains(&url.scheme()));
+    url.ok_or_else(|| "must begin with http:// or https://, as http://127.0.0.1:8080 does".into())
 }
 
 /// Longer than the longest hold.

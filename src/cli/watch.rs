@@ -34,7 +34,7 @@ pub struct WatchArgs {
 /// (The secret opens an order by its id only, so the merchant's number is of no use here.)
 fn parse_id(text: &str) -> Result<uuid::Uuid, String> {
     text.parse()
-        .map_err(|_| "must be the order's id; `payquery order get` shows it, by the merchant's number too".into())
+        .map_err(|_| "must be the order's id; `payquery order show` shows it, by the merchant's number too".into())
 }
 
 /// Longest pause after failures.

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{ArgAction, Args};
+
+use crate::amqp::Broker;
 
 /// Messages to and from the merchant's other systems.
 #[derive(Clone, Args)]
@@ -20,6 +23,20 @@ pub struct RabbitmqArgs {
     /// Take status reports from the queue payquery.updates
     #[arg(long, env = "PAYQUERY_AMQP_UPDATES", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub amqp_updates: bool,
+}
+
+impl RabbitmqArgs {
+    /// The broker, if one is named. Checked here and not where flags are read: that would repeat the URL, and the password in it.
+    pub fn broker(&self) -> anyhow::Result<Option<Broker>> {
+        // (Compose passes what is not set as an empty text.)
+        let Some(url) = self.amqp_url.as_ref().filter(|url| !url.is_empty()) else {
+            return Ok(None);
+        };
+        let authorities = self.amqp_ca_file.as_ref().map(std::fs::read_to_string).transpose();
+        let authorities = authorities.context("cannot read PAYQUERY_AMQP_CA_FILE")?;
+        let broker = Broker::new(url, authorities).context("PAYQUERY_AMQP_URL is no address of a broker")?;
+        Ok(Some(broker))
+    }
 }
 
 /// The URL has a password in it.

@@ -169,3 +169,50 @@ fn write_event(text: &mut String, snapshot: &Snapshot) {
         text.push_str(part);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::order::Order;
+    use crate::domain::text::Reason;
+
+    /// What a browser makes of a stream's lines (HTML, "Interpreting an event stream"): ids and data of its events.
+    fn interpret(text: &str) -> Vec<(String, String)> {
+        let (mut events, mut id, mut data) = (Vec::new(), String::new(), String::new());
+        for line in text.replace("\r\n", "\n").split(['\n', '\r']) {
+            match line
+                .split_once(':')
+                .map(|(field, value)| (field, value.strip_prefix(' ').unwrap_or(value)))
+            {
+                Some(("id", value)) => id = value.to_owned(),
+                Some(("data", value)) => data = data + value + "\n",
+                _ if line.is_empty() && !data.is_empty() => {
+                    events.push((id.clone(), std::mem::take(&mut data).trim_end_matches('\n').to_owned()));
+                }
+                _ => {}
+            }
+        }
+        events
+    }
+
+    proptest! {
+        #[test]
+        fn each_version_is_one_event_whatever_words_stand_in_the_document(
+            words in proptest::collection::vec(any::<String>(), 0..4),
+        ) {
+            let mut order = Order::sample();
+            let (mut text, mut told) = (retry(RETRY_MS), Vec::new());
+            for reason in words.into_iter().filter_map(|word| Reason::parse(word).ok()) {
+                order.version = order.version.next();
+                order.reason = Some(reason);
+                let snapshot = Snapshot::stored(&order);
+                write_event(&mut text, &snapshot);
+                text.push_str(":\n\n");
+                told.push((order.version.to_string(), String::from_utf8(snapshot.body.to_vec()).expect("is JSON")));
+            }
+            prop_assert_eq!(interpret(&text), told);
+        }
+    }
+}

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::amqp::Broker;
 use crate::config::RabbitmqArgs;
 use crate::database::Database;
 use crate::delivery::rabbitmq::{Backlog, Publisher};
@@ -29,14 +27,9 @@ impl Rabbitmq {
         service: &Service,
         desk: Arc<dyn Desk>,
     ) -> anyhow::Result<Self> {
-        // (Compose passes what is not set as an empty text.)
-        let Some(url) = args.amqp_url.as_ref().filter(|url| !url.is_empty()) else {
+        let Some(broker) = args.broker()? else {
             return Ok(Self::default());
         };
-        let authorities = args.amqp_ca_file.as_ref().map(std::fs::read_to_string).transpose();
-        let authorities = authorities.context("cannot read PAYQUERY_AMQP_CA_FILE")?;
-        // Checked here and not where flags are read: that would repeat the URL, and the password in it.
-        let broker = Broker::new(url, authorities).context("PAYQUERY_AMQP_URL is no address of a broker")?;
         let (pool, news) = (database.deliveries.clone(), Arc::clone(&service.hub.news));
         tracing::info!(%broker, updates = args.amqp_updates, "rabbitmq is used");
         Ok(Self {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::CommandFactory;
@@ -85,6 +85,60 @@ fn the_chinese_readme_lists_the_same_settings() {
         let is_value = there[2].starts_with('`') || there[2] == "—";
         assert!(listed[2] == there[2] || !is_value, "{listed:?}");
     }
+}
+
+/// Every text that names a command of the program: documents, scripts, and what the program itself says.
+fn texts_with_commands() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = [
+        "README.md",
+        "README.zh-CN.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+    ]
+    .map(Into::into)
+    .into();
+    let mut folders: Vec<PathBuf> = ["docs", "src", "examples"].map(Into::into).into();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if path.is_dir() && !path.ends_with("node_modules") {
+                folders.push(path);
+            } else if ["md", "rs", "sh", "yml"].contains(&extension.unwrap_or_default()) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_command_that_a_text_names_is_there() {
+    let mut program = <Cli as CommandFactory>::command();
+    program.build();
+    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    let mut named = 0;
+    for path in texts_with_commands() {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&path)).unwrap();
+        for quoted in text.split("`payquery ").skip(1) {
+            let (quoted, _) = quoted.split_once('`').unwrap();
+            let mut command = &program;
+            for word in quoted
+                .split_whitespace()
+                .take_while(|word| is_word(word) && !word.starts_with('-'))
+            {
+                if !command.has_subcommands() {
+                    break;
+                }
+                command = command
+                    .find_subcommand(word)
+                    .unwrap_or_else(|| panic!("{}: `payquery {quoted}` is no command", path.display()));
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 30, "only {named} were found");
 }
 
 /// The blocks of shell that a newcomer is to paste.

@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::sockjs::subscribe;
 use crate::support::stomp::Frame;
-use crate::support::{App, Order};
+use crate::support::{App, Order, eventually};
 
 /// The documents that one observer was shown, by version.
 type Shown = BTreeMap<i64, Value>;
@@ -172,5 +172,41 @@ async fn over_all_transports_and_replicas_the_same_versions_are_shown_in_the_sam
                 "the same document for the same version"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn whichever_way_a_payer_is_told_the_time_from_payment_to_payer_is_measured_once() {
+    let app = App::spawn().await;
+    let seen = async || app.metric("payquery_pay_to_seen_seconds_count", "").await;
+    let mut told = 0.0;
+    // (The merchant's own socket is no payer's.)
+    for way in 0..6 {
+        let order = app.create_order().await;
+        let observer = match way {
+            0 => over_sse(&app, &order),
+            1 => over_socket(&app, &order).await,
+            2 => over_stomp(&app, &order).await,
+            3 => over_sockjs_polls(&app, &order).await,
+            4 => over_sockjs_stream(&app, &order).await,
+            _ => over_polls(&app, &order, 25),
+        };
+        eventually(
+            async || app.metric("payquery_held_requests", "").await,
+            |held| *held > 0.0,
+        )
+        .await;
+        app.report(&order, "succeeded").await;
+        told += 1.0;
+        eventually(seen, |seen| *seen >= told).await;
+        app.report(&order, "refunded").await;
+        observer.await.unwrap();
+        eventually(
+            async || app.metric("payquery_held_requests", "").await,
+            |held| *held == 0.0,
+        )
+        .await;
+        // (A refund is final, too.)
+        told = seen().await;
     }
 }

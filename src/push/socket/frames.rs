@@ -180,3 +180,6 @@ fn announced_length(bytes: &[u8]) -> Option<u64> {
         _ => Some(short.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;
