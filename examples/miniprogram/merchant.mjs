@@ -2,12 +2,19 @@
 //
 //   PAYQUERY_URL=http://127.0.0.1:8080 PAYQUERY_API_KEY=pqk_… node merchant.mjs
 //
+// HOST=0.0.0.0 lets a phone in the same network reach it, and everybody else there too.
+//
 // Its /pay stands for the payment itself: in earnest the provider tells the backend, and the backend checks the notice
 // (signature, amount) before it reports. Nobody else may call such a thing.
 import { createServer } from 'node:http';
 import process from 'node:process';
 
-const { PAYQUERY_URL = 'http://127.0.0.1:8080', PAYQUERY_API_KEY, PORT = '3000' } = process.env;
+const { PAYQUERY_URL = 'http://127.0.0.1:8080', PAYQUERY_API_KEY, HOST = '127.0.0.1', PORT = '3000' } = process.env;
+
+if (!PAYQUERY_API_KEY) {
+  process.stderr.write('PAYQUERY_API_KEY is missing: `make run` prints one\n');
+  process.exit(1);
+}
 
 async function payquery(method, path, body) {
   const response = await fetch(PAYQUERY_URL + path, {
@@ -43,6 +50,6 @@ const server = createServer(async (request, response) => {
   }));
   response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
 });
-server.listen(Number(PORT), '127.0.0.1', () => {
-  process.stdout.write(`the merchant's backend listens on http://127.0.0.1:${server.address().port}\n`);
+server.listen(Number(PORT), HOST, () => {
+  process.stdout.write(`the merchant's backend listens on http://${HOST}:${server.address().port}\n`);
 });

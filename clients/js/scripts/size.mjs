@@ -1,9 +1,10 @@
-// What a payer's phone has to load: at most 6 KB, gzipped.
+// What a payer's phone has to load: at most 6 KB, gzipped. Two programs that compress are asked, and the worse one counts.
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
-const LIMIT = 6 * 1024;
+const LIMIT = 6_000;
 const HELPER_LIMIT = 640;
 
 let failed = false;
@@ -15,7 +16,7 @@ for (const [path, limit] of [
   ['dist/vue.mjs', HELPER_LIMIT],
 ]) {
   const text = readFileSync(fileURLToPath(new URL(`../${path}`, import.meta.url)));
-  const size = gzipSync(text, { level: 9 }).length;
+  const size = Math.max(gzipSync(text, { level: 9 }).length, execFileSync('gzip', ['-9n'], { input: text }).length);
   console.log(`${path}: ${size} of ${limit} bytes`);
   failed ||= size > limit;
 }

@@ -57,6 +57,6 @@ export const defaultTiming: Timing = {
 };
 
 /** Full jitter: those who failed together do not come back together. */
-export function jitter(clock: Clock, timing: Timing, failures: number): number {
-  return clock.random() * Math.min(timing.backoffMax, timing.backoff * 2 ** Math.min(failures, 20));
+export function jitter(clock: Clock, timing: Timing, before: number): number {
+  return clock.random() * Math.min(timing.backoffMax, timing.backoff * 2 ** Math.min(before, 20));
 }

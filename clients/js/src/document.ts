@@ -24,10 +24,8 @@ export interface StatusDocument {
  * are none.
  */
 export function readDocument(value: unknown, orderId: string): StatusDocument | undefined {
-  const found = value as StatusDocument | null | undefined;
+  const found = Object(value) as StatusDocument;
   if (
-    typeof found === 'object' &&
-    found !== null &&
     typeof found.version === 'number' &&
     typeof found.status === 'string' &&
     typeof found.final === 'boolean' &&

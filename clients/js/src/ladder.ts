@@ -21,7 +21,7 @@ interface Rung {
 /** Which transport is next: down when one does not work here, up again after a rest. */
 export class Ladder {
   private readonly rungs: Rung[];
-  private rung: Rung;
+  private chosen: Rung;
 
   /** @param names those that may be used; the first is the one to begin with */
   constructor(
@@ -30,19 +30,19 @@ export class Ladder {
     private readonly timing: Timing,
   ) {
     const [first, ...others] = names.map((name) => ({ name, level: LEVEL[name], cut: 0, falls: 0, rests: 0 }));
-    this.rung = first as Rung;
-    this.rungs = [this.rung, ...others];
+    this.chosen = first as Rung;
+    this.rungs = [this.chosen, ...others];
   }
 
   get current(): TransportName {
-    return this.rung.name;
+    return this.chosen.name;
   }
 
   /** The screen is shown: from the first rung again, and what is above it only if the payer waits for long. */
   begin(): void {
     const [first] = this.rungs as [Rung];
     const now = this.clock.now();
-    if (first.rests <= now) this.rung = first;
+    if (first.rests <= now) this.chosen = first;
     for (const rung of this.rungs) {
       if (rung.level > first.level) rung.rests = Math.max(rung.rests, now + this.timing.settle);
     }
@@ -50,7 +50,7 @@ export class Ladder {
 
   /** Learns from a session of `lived` milliseconds; returns whether it stepped down. */
   learn(ending: Ending, lived: number): boolean {
-    const { rung } = this;
+    const rung = this.chosen;
     const { kind } = ending;
     if (ending.kind === 'answered') {
       if (ending.held && lived >= HELD) rung.cut = 0; // a quick answer, however slow, says nothing of held ones
@@ -66,19 +66,19 @@ export class Ladder {
   }
 
   private fall(): boolean {
-    const { rung } = this;
+    const rung = this.chosen;
     const now = this.clock.now();
     rung.cut = 0;
     rung.rests = now + Math.min(MAX_REST, this.timing.rest * 2 ** rung.falls++);
     const lower = this.rungs.filter((other) => other.level < rung.level);
     const others = lower.length ? lower : this.rungs.filter((other) => other !== rung && other.rests <= now);
-    this.rung = others.sort((one, two) => two.level - one.level)[0] || rung;
-    return this.rung !== rung;
+    this.chosen = others.sort((one, two) => two.level - one.level)[0] || rung;
+    return this.chosen !== rung;
   }
 
   private climb(): void {
     const now = this.clock.now();
-    const higher = this.rungs.filter(({ level, rests }) => level > this.rung.level && rests <= now);
-    this.rung = higher.sort((one, two) => one.level - two.level)[0] || this.rung;
+    const higher = this.rungs.filter(({ level, rests }) => level > this.chosen.level && rests <= now);
+    this.chosen = higher.sort((one, two) => one.level - two.level)[0] || this.chosen;
   }
 }

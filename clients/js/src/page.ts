@@ -31,14 +31,15 @@ export function withPayment<Definition extends object>(
       return answer;
     };
   };
+  const pass = (name: string, what: 'resume' | 'pause' | 'stop') => hook(name, (self) => self.payment?.[what]());
   return {
     ...page,
     onLoad: hook('onLoad', (self, query) => {
       const options = start?.call(self as never, (query || {}) as Record<string, string>);
       if (options) self.payment = watchPayment(options);
     }),
-    onShow: hook('onShow', (self) => self.payment?.resume()),
-    onHide: hook('onHide', (self) => self.payment?.pause()),
-    onUnload: hook('onUnload', (self) => self.payment?.stop()),
+    onShow: pass('onShow', 'resume'),
+    onHide: pass('onHide', 'pause'),
+    onUnload: pass('onUnload', 'stop'),
   };
 }

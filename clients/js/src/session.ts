@@ -22,7 +22,7 @@ export interface SessionEvents {
  */
 export function openSession(settings: Settings, name: TransportName, events: SessionEvents): () => void {
   const { clock } = settings;
-  const openedAt = clock.now();
+  const begun = clock.now();
   let live = true;
   let opening = true;
   let proven = false;
@@ -43,7 +43,7 @@ export function openSession(settings: Settings, name: TransportName, events: Ses
       return;
     }
     close();
-    events.onEnd(ending, clock.now() - openedAt);
+    events.onEnd(ending, clock.now() - begun);
   };
   const fail = (message: string) =>
     end(proven ? { kind: 'over', delay: 0 } : { kind: 'broken', failure: { code: 'unreachable', message } });

@@ -79,6 +79,10 @@ class Watch implements PaymentWatch {
     return this.settings.clock.now();
   }
 
+  private version(): number {
+    return this.document?.version || 0;
+  }
+
   private begin(): void {
     const { adapter, giveUpAfter, options } = this.settings;
     this.final = new Promise((resolve, reject) => {
@@ -146,7 +150,7 @@ class Watch implements PaymentWatch {
     }
     this.openedAt = this.now();
     this.closeSession = openSession(this.settings, name, {
-      version: () => this.document?.version || 0,
+      version: () => this.version(),
       troubled: () => this.complained,
       offer: (value) => this.offer(value),
       onGood: () => this.recover(),
@@ -165,7 +169,7 @@ class Watch implements PaymentWatch {
     if (!document) return false;
     this.recover(); // first, since after the final one nothing is told
     if (this.ended) return true;
-    if (document.version <= (this.document?.version || 0)) return true;
+    if (document.version <= this.version()) return true;
     this.document = document;
     this.tell('onStatus', document);
     if (document.final && !this.ended) {
@@ -213,7 +217,7 @@ class Watch implements PaymentWatch {
   }
 
   private giveUp(): void {
-    this.end({ code: 'unknown', message: 'no outcome so far: the payment may have gone through or not, ask again' });
+    this.end({ code: 'unknown', message: 'outcome unknown: ask again, do not pay again' });
   }
 
   /** Ends without an outcome. */

@@ -4,6 +4,7 @@ import { miniAdapter, type WatchOptions, withPayment } from 'payquery-client';
 import { performAll } from './scenarios/all';
 import { life } from './scenarios/life';
 import { phone } from './support/environments/phone';
+import { FakeClock } from './support/fake_clock';
 import { HostileProxy, type Treatment } from './support/proxy';
 import { QUICK, Recorder } from './support/recorder';
 import { Service } from './support/service';
@@ -62,17 +63,25 @@ test('a socket that dies without a word is noticed by its silence', async (t) =>
   const proxy = await HostileProxy.start(t, service.port);
   const weChat = new FakeWeChat();
   weChat.tellsClose = false;
+  const clock = new FakeClock();
+  const [silence, heartbeat] = [40_000, 15_000];
   const order = await service.createOrder();
   const payer = new Recorder(t, proxy.url, order, {
     transport: 'websocket',
     adapter: miniAdapter(weChat.wx),
-    timing: { ...QUICK, silence: 600, heartbeat: 200 },
+    clock,
+    timing: { silence, heartbeat },
   });
   await payer.seen(1);
-  await new Promise((resolve) => setTimeout(resolve, 1_500)); // heartbeats keep it: no other socket is opened
-  assert.equal(proxy.seen.length, 1);
+  for (let beat = 0; beat < 5; beat++) {
+    clock.advance(heartbeat);
+    await until('the heartbeat is answered', () => clock.pending().includes(silence));
+  }
+  assert.equal(proxy.seen.length, 1, 'heartbeats keep it');
   proxy.cutAll();
   await service.report(order, 'succeeded');
+  clock.advance(silence);
+  clock.advance(1_000); // the pause after it
   await payer.ended();
   assert.equal(proxy.seen.length, 2);
   assert.deepEqual(payer.codes(), []);

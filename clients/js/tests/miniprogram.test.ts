@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,6 +27,13 @@ before(async () => {
 after(async () => {
   merchant.kill();
   await service.down();
+});
+
+test("the merchant's backend does not begin without an API key", () => {
+  const { PAYQUERY_API_KEY, ...env } = process.env;
+  const { status, stderr } = spawnSync(process.execPath, [join(EXAMPLE, 'merchant.mjs')], { env, encoding: 'utf8' });
+  assert.equal(status, 1);
+  assert.match(stderr, /^PAYQUERY_API_KEY is missing/);
 });
 
 /** Taps through the order page, to the page that shows the result. */

@@ -16,12 +16,14 @@ before(async () => {
 
 after(() => service.down());
 
+let runs = 0;
+
 /** Runs a sample as it stands, but for the address, in a file of its own beside the tests. */
 async function run(readme: string, begin: string, inScope: Record<string, unknown>): Promise<void> {
   const samples = Array.from(readFileSync(readme, 'utf8').matchAll(/^```js\n(.*?)^```$/gms), ([, text = '']) => text);
   const sample = samples.find((text) => text.includes(begin));
   assert.ok(sample, `${readme} has a sample with ${begin}`);
-  const path = resolve('.tests', `sample-${readme}-${begin.replace(/\W/g, '')}.mjs`);
+  const path = resolve('.tests', `sample-${readme}-${++runs}.mjs`);
   writeFileSync(path, sample.replace('https://pay.example.com', service.url));
   Object.assign(globalThis, inScope);
   await import(pathToFileURL(path).href);
@@ -51,6 +53,14 @@ for (const [readme, paid] of [
     await service.report({ id: orderId, client_secret: clientSecret }, 'succeeded');
     await done;
     assert.deepEqual(shown, ['pending', 'succeeded', paid]);
+  });
+
+  test(`${readme}: the sample for anywhere names what is wrong with a secret, and does not throw`, async () => {
+    const { id: orderId } = await service.createOrder();
+    const { client_secret: clientSecret } = await service.createOrder();
+    const shown: string[] = [];
+    await run(readme, 'watchPayment({', { orderId, clientSecret, show: (text: string) => shown.push(text) });
+    assert.deepEqual(shown, ['order_not_found']);
   });
 
   test(`${readme}: the sample for mini-programs runs as it stands`, async (t) => {

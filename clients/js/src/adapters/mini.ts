@@ -61,7 +61,7 @@ export interface MiniSocket {
   close(options: object): void;
 }
 
-const said = (answer?: MiniAnswer) => (answer && (answer.errMsg || answer.errorMessage)) || 'the request failed';
+const said = (answer?: MiniAnswer) => (answer && (answer.errMsg || answer.errorMessage)) || 'the connection failed';
 
 /** Mini-programs: `miniAdapter(wx)`, `miniAdapter(uni)`, `miniAdapter(my)`, `miniAdapter(tt)`. */
 export function miniAdapter(api: MiniApi): Adapter {
@@ -94,21 +94,22 @@ function send(api: MiniApi, call: Call): () => void {
       body: got.data,
     });
   };
-  const task = api.request({
-    url: call.url,
-    method: 'GET',
-    header: call.headers,
-    headers: call.headers,
-    dataType: 'text',
-    responseType: 'text',
-    timeout: call.timeout,
-    enableChunked: !!call.onChunk,
-    success: answer,
-    fail: answer,
-  });
-  const { onChunk } = call;
-  if (onChunk) task?.onChunkReceived?.(({ data }) => onChunk(new Uint8Array(data)));
-  return () => task?.abort?.();
+  const { url, headers, timeout, onChunk } = call;
+  const task: MiniTask =
+    api.request({
+      url,
+      method: 'GET',
+      header: headers,
+      headers,
+      dataType: 'text',
+      responseType: 'text',
+      timeout,
+      enableChunked: !!onChunk,
+      success: answer,
+      fail: answer,
+    }) || {};
+  if (onChunk) task.onChunkReceived?.(({ data }) => onChunk(new Uint8Array(data)));
+  return () => task.abort?.();
 }
 
 function connect(open: NonNullable<MiniApi['connectSocket']>, url: string, events: SocketEvents): Socket {
@@ -122,7 +123,7 @@ function connect(open: NonNullable<MiniApi['connectSocket']>, url: string, event
     success() {},
     fail: (answer) => events.onClose(said(answer)),
   });
-  if (!task) throw new Error('this platform has no socket tasks');
+  if (!task) throw new Error('no socket tasks here');
   task.onOpen(() => {
     opened = true;
     // A close before the opening does nothing, so it is made up for here.

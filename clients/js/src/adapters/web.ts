@@ -10,9 +10,7 @@ type SocketClass = new (url: string) => WebSocket;
 
 /** Browsers and Node. Streams are read with `fetch`: `EventSource` can neither set headers nor show heartbeats. */
 export function webAdapter(parts: WebParts = {}): Adapter {
-  const Socket = (parts.WebSocket || (typeof WebSocket === 'undefined' ? undefined : WebSocket)) as
-    | SocketClass
-    | undefined;
+  const Socket = (parts.WebSocket || (typeof WebSocket !== 'undefined' && WebSocket)) as SocketClass | false;
   // Not bound: tests and polyfills replace the global one later.
   const send: typeof fetch = (url, init) => (parts.fetch || fetch)(url, init);
   const page = typeof document !== 'undefined' && typeof window !== 'undefined';

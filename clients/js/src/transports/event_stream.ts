@@ -1,9 +1,3 @@
-/** One event of a stream, or its wish for the pause before the next connection. */
-export interface StreamLine {
-  data?: string;
-  retry?: number;
-}
-
 /** Longest line that is kept, in bytes. A document has a few hundred. */
 const MAX_LINE = 65_536;
 
@@ -12,11 +6,14 @@ const MAX_LINE = 65_536;
  * have no TextDecoder: a whole line is whole UTF-8.
  */
 export class EventStreamReader {
+  /** The pause that the stream wishes before the next connection, in milliseconds. */
+  retry = 0;
   private line: number[] = [];
   private data: string[] = [];
   private afterReturn = false;
 
-  constructor(private readonly take: (line: StreamLine) => void) {}
+  /** @param take is given the data of each event */
+  constructor(private readonly take: (data: string) => void) {}
 
   /** Returns whether there was a line of an event stream: another kind of body has none. */
   push(bytes: Uint8Array): boolean {
@@ -44,11 +41,11 @@ export class EventStreamReader {
     this.line = [];
     const [, field = '', value = ''] = /^([a-z]*)(?:: ?(.*))?$/.exec(text) || [];
     if (field === 'data') this.data.push(value);
-    if (field === 'retry' && Number(value) >= 0) this.take({ retry: Number(value) });
+    if (field === 'retry' && Number(value) >= 0) this.retry = Number(value);
     if (!text && this.data.length) {
       const data = this.data.join('\n');
       this.data = [];
-      this.take({ data });
+      this.take(data);
     }
     return text[0] === ':' || /^(data|id|event|retry)$/.test(field);
   }
@@ -57,7 +54,7 @@ export class EventStreamReader {
 function decode(bytes: number[]): string {
   let escaped = '';
   for (const byte of bytes) {
-    escaped += byte < 128 && byte !== 37 ? String.fromCharCode(byte) : `%${byte.toString(16).padStart(2, '0')}`;
+    escaped += `%${byte.toString(16).padStart(2, '0')}`;
   }
   try {
     return decodeURIComponent(escaped);

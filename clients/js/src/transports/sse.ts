@@ -7,14 +7,12 @@ export const sse: Transport = (port) => {
   const { adapter, timing } = port;
   const version = port.version();
   let spoke = false;
-  let retry = 0;
-  const reader = new EventStreamReader((line) => {
-    if (line.retry !== undefined) retry = line.retry;
-    if (line.data !== undefined && !port.offer(parseJson(line.data))) {
-      port.end({ kind: 'broken', failure: { code: 'bad_answer', message: 'the stream brings something else' } });
+  const reader = new EventStreamReader((data) => {
+    if (!port.offer(parseJson(data))) {
+      port.end({ kind: 'broken', failure: { code: 'bad_answer', message: 'no document' } });
     }
   });
-  port.arm(timing.open, 'the stream is held back on its way');
+  port.arm(timing.open, 'the stream is held back');
   return adapter.request({
     url: port.statusUrl,
     headers: {
@@ -27,14 +25,14 @@ export const sse: Transport = (port) => {
       if (!reader.push(bytes)) return;
       spoke = true;
       port.prove();
-      port.arm(timing.silence, 'the stream has gone silent');
+      port.arm(timing.silence, 'the stream is silent');
     },
     onFailure: (message) => port.fail(message),
     onAnswer(answer) {
-      if (spoke) return port.end({ kind: 'over', delay: retry });
+      if (spoke) return port.end({ kind: 'over', delay: reader.retry });
       // No stream. If it is a document all the same, it is good for once; the ladder takes something else then.
       const body = answer.body || reader.rest();
-      if (answer.status === 200 && port.offer(parseJson(body))) return port.fail('there are no streams here');
+      if (answer.status === 200 && port.offer(parseJson(body))) return port.fail('no streams here');
       port.end(judgeAnswer(port, answer, body));
     },
   });

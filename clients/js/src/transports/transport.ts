@@ -51,8 +51,8 @@ export const authorization = (port: Port) => ({ Authorization: `Bearer ${port.cl
 /** What an answer means that is neither the document nor "nothing new". */
 export function judgeAnswer(port: Port, answer: Answer, body = answer.body): Ending {
   const { status } = answer;
-  const problem = parseJson(body) as { code?: unknown; detail?: unknown; title?: unknown } | null | undefined;
-  const ours = !!problem && typeof problem.code === 'string';
+  const problem = Object(parseJson(body)) as { code?: unknown; detail?: unknown; title?: unknown };
+  const ours = typeof problem.code === 'string';
   const failure = (code: Failure['code'], message: string): Failure => ({
     code,
     message: (ours && String(problem.detail || problem.title)) || `${message} (HTTP ${status})`,
@@ -67,14 +67,14 @@ export function judgeAnswer(port: Port, answer: Answer, body = answer.body): End
   const { rest } = readPace(answer, port.clock.now());
   if (status === 429) return { kind: 'busy', delay: rest || port.timing.poll };
   if (status === 503 && rest) return { kind: 'busy', delay: rest, failure: failure('unavailable', 'busy') };
-  if (status >= 500) return { kind: 'broken', failure: failure('unavailable', 'it cannot answer now') };
-  if (status === 401) return refused('unauthorized', 'the client secret is missing');
-  if (status === 410) return refused('gone', 'the order is gone');
-  if (status === 404 && problem?.code === 'order_not_found') {
-    return refused('order_not_found', 'no such order, or the client secret does not open it');
+  if (status >= 500) return { kind: 'broken', failure: failure('unavailable', 'cannot answer') };
+  if (status === 401) return refused('unauthorized', 'client secret missing');
+  if (status === 410) return refused('gone', 'gone');
+  if (status === 404 && problem.code === 'order_not_found') {
+    return refused('order_not_found', 'no such order with this client secret');
   }
   // A balancer may say 404 for a moment, while the service behind it is exchanged: but not of one that never answered.
   if (status === 404 && !port.version()) return refused('no_service', 'there is no payquery at baseUrl');
-  if (status < 500 && status >= 400 && status !== 408 && ours) return refused('refused', 'the request was refused');
+  if (status < 500 && status >= 400 && status !== 408 && ours) return refused('refused', 'refused');
   return { kind: 'broken', failure: failure('bad_answer', 'no answer of payquery') };
 }

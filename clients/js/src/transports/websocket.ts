@@ -1,3 +1,4 @@
+import type { Adapter } from '../adapters/adapter';
 import { parseJson } from '../document';
 import type { Ending, Port, Transport } from './transport';
 import { judgeAnswer } from './transport';
@@ -15,33 +16,34 @@ export const websocket: Transport = (port) => {
   let stopBeat = () => {};
   const beat = () => {
     stopBeat = clock.after(timing.heartbeat, () => {
-      socket?.send('{"type":"heartBeat","msg":"ping"}');
+      socket.send('{"type":"heartBeat","msg":"ping"}');
       beat();
     });
   };
   port.arm(timing.open, 'the socket does not open');
-  const socket = port.adapter.socket?.(port.socketUrl, {
+  const adapter = port.adapter as Required<Adapter>; // options without a socket have no such transport
+  const socket = adapter.socket(port.socketUrl, {
     onOpen() {
       const { orderId: order_id, clientSecret: client_secret } = port;
-      socket?.send(JSON.stringify({ type: 'auth', order_id, client_secret, version: port.version() || null }));
+      socket.send(JSON.stringify({ type: 'auth', order_id, client_secret, version: port.version() || null }));
     },
     onMessage(text) {
       if (over) return; // mini-programs bring what was on its way
-      const message = parseJson(text) as Message | null | undefined;
-      if (message?.msgType === 'error') return port.end(judgeMessage(port, message));
-      if (message?.msgType === 'auth_ack') {
+      const message = Object(parseJson(text)) as Message;
+      if (message.msgType === 'error') return port.end(judgeMessage(port, message));
+      if (message.msgType === 'auth_ack') {
         beat(); // first, since whoever hears of the recovery may stop it
         port.prove();
       }
-      port.arm(timing.silence, 'the socket has gone silent');
-      if (message?.msgType === 'order_status') port.offer(message.data);
+      port.arm(timing.silence, 'the socket is silent');
+      if (message.msgType === 'order_status') port.offer(message.data);
     },
     onClose: (message) => port.fail(message),
   });
   return () => {
     over = true;
     stopBeat();
-    socket?.close();
+    socket.close();
   };
 };
 
