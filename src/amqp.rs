@@ -3,6 +3,7 @@
 //! Every call to the broker has a limit of time here. A connection that broke is not mended: whoever had it begins anew, with
 //! whatever was not confirmed.
 
+mod lifeline;
 mod patience;
 mod sieve;
 mod sieved;
@@ -17,6 +18,7 @@ use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, ConnectionStatus};
 use tokio::time::timeout;
 
+pub use lifeline::Lifeline;
 pub use patience::{Backoff, Outage, until_stopped};
 pub use topology::{ensure_queue, ensure_topic_exchange};
 
@@ -71,12 +73,22 @@ impl Broker {
 
     /// A connection of that name, as the broker's lists show it.
     pub async fn connect(&self, name: &str) -> Result<Connection, AmqpError> {
+        self.connect_watched(name).await.map(|(connection, _)| connection)
+    }
+
+    /// The same, and whether the broker still counts on it.
+    pub async fn connect_watched(&self, name: &str) -> Result<(Connection, Lifeline), AmqpError> {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let tls = OwnedTLSConfig {
             identity: None,
             cert_chain: self.authorities.clone(),
         };
-        within("connecting", sieved::connect(self.uri.clone(), properties, tls)).await
+        let lifeline = Lifeline::new();
+        let connecting = sieved::connect(self.uri.clone(), properties, tls, lifeline.clone());
+        let connection = within("connecting", connecting).await?;
+        // (What both have agreed upon.)
+        lifeline.expect_heartbeats(Duration::from_secs(connection.configuration().heartbeat().into()));
+        Ok((connection, lifeline))
     }
 }
 

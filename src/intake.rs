@@ -5,7 +5,8 @@
 //! - A message is acknowledged when its report is committed, or when the dead-letter queue has confirmed it, never before. What
 //!   is neither when the process or a line dies comes again; the same report twice is no change.
 //! - The reports of one order are carried out in the order of the queue: one consumer at a time (`x-single-active-consumer`),
-//!   which does one after the other for each order, and never gives back one and keeps a later one.
+//!   which does one after the other for each order, and never gives back one and keeps a later one. A message that was given
+//!   back, or taken back, is not decided on here any more, however far it had come ([`hold`]).
 //! - What passes by itself (the database is away) is tried again for as long as it takes. What cannot be applied goes to the
 //!   dead-letter queue with the problem document that a request would have been answered with, and without the API key.
 //! - At most `PREFETCH` messages are in memory.
@@ -17,6 +18,7 @@ mod clerk;
 mod consumer;
 mod dead_letter;
 pub mod desk;
+mod hold;
 mod lanes;
 mod message;
 mod outgoing;

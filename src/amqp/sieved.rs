@@ -15,6 +15,7 @@ use lapin::tcp::{AMQPUriTcpExt as _, AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
 
+use super::lifeline::Lifeline;
 use super::sieve::{LARGEST_FRAME, Sieve};
 
 /// Bytes that are read at once.
@@ -25,6 +26,7 @@ const READ: usize = 16 * 1024;
 struct Sieved<S> {
     stream: S,
     sieve: Sieve,
+    lifeline: Lifeline,
     read: Box<[u8]>,
     /// What came through, and how much of it was taken.
     through: Vec<u8>,
@@ -32,10 +34,11 @@ struct Sieved<S> {
 }
 
 impl<S> Sieved<S> {
-    fn new(stream: S, largest_frame: u32) -> Self {
+    fn new(stream: S, largest_frame: u32, lifeline: Lifeline) -> Self {
         Self {
             stream,
             sieve: Sieve::new(largest_frame),
+            lifeline,
             read: vec![0; READ].into(),
             through: Vec::new(),
             taken: 0,
@@ -49,10 +52,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Sieved<S> {
         while this.taken == this.through.len() {
             this.through.clear();
             this.taken = 0;
-            let count = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut this.read))?;
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut this.read));
+            let count = read.inspect_err(|_| this.lifeline.end())?;
             if count == 0 {
+                this.lifeline.end();
                 return Poll::Ready(Ok(0));
             }
+            this.lifeline.hear()?;
             let passed = this.sieve.pass(&this.read[..count], &mut this.through);
             passed.map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
         }
@@ -118,7 +124,10 @@ impl Reactor for SievedTokio {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async move { Ok(Sieved::new(AsyncTcpStream::Plain(connecting.await?), LARGEST_FRAME)) }
+        async move {
+            let line = AsyncTcpStream::Plain(connecting.await?);
+            Ok(Sieved::new(line, LARGEST_FRAME, Lifeline::new()))
+        }
     }
 }
 
@@ -128,6 +137,7 @@ pub(super) async fn connect(
     uri: AMQPUri,
     properties: ConnectionProperties,
     tls: OwnedTLSConfig,
+    lifeline: Lifeline,
 ) -> lapin::Result<Connection> {
     let tokio = Runtime::new(Tokio::current());
     let sieved = RuntimeParts::new(Tokio::current(), SievedTokio(Tokio::current()));
@@ -135,7 +145,11 @@ pub(super) async fn connect(
         let line = uri.connect_with_config_async(tls.as_ref(), &tokio).await?;
         let largest_frame = uri.query.frame_max.unwrap_or(LARGEST_FRAME);
         // (To the library the line is plain: any TLS is on this side of the sieve.)
-        Ok(AsyncTcpStream::Plain(Sieved::new(line, largest_frame)))
+        Ok(AsyncTcpStream::Plain(Sieved::new(
+            line,
+            largest_frame,
+            lifeline.clone(),
+        )))
     };
     Connection::connector(uri, Runtime::new(sieved), connect, properties).await
 }

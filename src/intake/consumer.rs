@@ -1,5 +1,6 @@
 //! Taking messages from the queue, one connection's life after the other.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,17 +19,21 @@ use tokio_util::sync::CancellationToken;
 use super::answers::{self, Answers};
 use super::clerk::{Clerk, Outcomes, Work};
 use super::desk::{Desk, Problem, Update};
+use super::hold::Hold;
 use super::lanes::{Lane, Lanes};
 use super::message::Message;
 use super::outgoing::Outgoing;
 use super::{DEAD, UPDATES};
-use crate::amqp::{self, AmqpError, Backoff, Broker, Outage, until_stopped};
+use crate::amqp::{self, AmqpError, Backoff, Broker, Lifeline, Outage, until_stopped};
 use crate::domain::order::MerchantId;
 
 /// Messages in memory at once. Enough for whole batches (`service::update`), few enough that the largest are bearable.
 const PREFETCH: u16 = 128;
 /// A connection that lasts so long was a good one.
 const LASTING: Duration = Duration::from_secs(10);
+
+/// A connection, and whether the broker still counts on it.
+type Watched = (Connection, Lifeline);
 
 /// See `intake`.
 #[derive(Debug)]
@@ -82,20 +87,21 @@ impl Consumer {
     }
 
     /// The line that messages come over, and the one that dead letters go out over.
-    async fn connect(&self) -> Result<(Connection, Connection), AmqpError> {
-        let taking = self.broker.connect("payquery: updates").await?;
+    async fn connect(&self) -> Result<(Watched, Connection), AmqpError> {
+        let taking = self.broker.connect_watched("payquery: updates").await?;
         Ok((taking, self.broker.connect("payquery: dead letters").await?))
     }
 
     /// One connection's life. Ends well only when it is to stop.
     async fn sit(
         &self,
-        (taking, outgoing): (Connection, Connection),
+        ((taking, lifeline), outgoing): (Watched, Connection),
         answers: &Answers,
         stop: &CancellationToken,
         (outage, backoff): (&mut Outage, &mut Backoff),
     ) -> Result<(), AmqpError> {
-        let mut sitting = self.sit_down(&taking, &outgoing, answers).await;
+        let hold = Hold::on(lifeline);
+        let mut sitting = self.sit_down((&taking, &outgoing), &hold, answers).await;
         let outcome = match &mut sitting {
             Ok(sitting) => {
                 outage.works();
@@ -111,6 +117,8 @@ impl Consumer {
             Err(error) => Err(error.clone()),
         };
         self.connected.set(0.0);
+        // Before anybody else is handed these messages: what is still on its way to being decided on is not decided any more.
+        hold.release();
         // (While channels and consumer are still held.)
         tokio::join!(amqp::close(&taking), amqp::close(&outgoing));
         outcome
@@ -118,8 +126,8 @@ impl Consumer {
 
     async fn sit_down(
         &self,
-        taking: &Connection,
-        outgoing: &Connection,
+        (taking, outgoing): (&Connection, &Connection),
+        hold: &Hold,
         answers: &Answers,
     ) -> Result<Sitting, AmqpError> {
         amqp::ensure_queue(taking, DEAD, of_type_quorum()).await?;
@@ -132,6 +140,7 @@ impl Consumer {
         let deliveries = amqp::within("consuming", consuming).await?;
         Ok(Sitting {
             deliveries,
+            hold: hold.clone(),
             _channel: channel,
             clerk: Arc::new(Clerk {
                 desk: Arc::clone(&self.desk),
@@ -163,6 +172,7 @@ fn one_consumer_at_a_time() -> FieldTable {
 /// What is done over one connection.
 struct Sitting {
     deliveries: lapin::Consumer,
+    hold: Hold,
     /// (Open for as long as it is held.)
     _channel: Channel,
     clerk: Arc<Clerk>,
@@ -182,9 +192,12 @@ impl Sitting {
         let (mut lanes, mut under_way) = (Lanes::default(), JoinSet::<Done>::new());
         // Read many at a time, and sorted into their lanes in the order of the queue.
         let mut arriving = FuturesOrdered::<Reading>::new();
+        let hold = self.hold.clone();
+        let mut lost = pin!(hold.lost());
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = &mut lost => return Err(AmqpError::Closed),
                 Some(done) = under_way.join_next() => {
                     let Ok(done) = done else { return Err(AmqpError::Closed) };
                     let next = done?.map(|lane| lanes.done(&lane)).unwrap_or_default();
@@ -210,11 +223,11 @@ impl Sitting {
 
     /// Finds out whose a message is and what it says.
     fn read(&self, delivery: Delivery) -> Reading {
-        let clerk = Arc::clone(&self.clerk);
+        let (clerk, hold) = (Arc::clone(&self.clerk), self.hold.clone());
         Box::pin(async move {
             let message = Message::of(delivery, &*clerk.desk);
             let merchant = clerk.identify(&message).await;
-            let read = merchant.and_then(|merchant| Ok((merchant, clerk.desk.read(&message.letter)?)));
+            let read = merchant.and_then(|merchant| Ok((merchant, hold.over(clerk.desk.read(&message.letter)?))));
             (message, read)
         })
     }

@@ -30,6 +30,8 @@ pub enum UpdateError {
     Contended,
     #[error("the process is stopping")]
     Interrupted,
+    #[error("the report was withdrawn before it was decided on")]
+    Withdrawn,
     #[error(transparent)]
     Database(#[from] Arc<DbError>),
 }
@@ -37,11 +39,21 @@ pub enum UpdateError {
 /// What the order's version must be for a report to be applied: an `If-Match`, or whatever else names versions.
 pub trait Precondition: Send + Sync + 'static {
     fn allows(&self, version: Version) -> bool;
+
+    /// Whether the report is not this process's to carry out any more. Asked each time that it is decided on; a state that is older
+    /// than the answer is not written over a newer one.
+    fn is_withdrawn(&self) -> bool {
+        false
+    }
 }
 
 impl<P: Precondition + ?Sized> Precondition for Arc<P> {
     fn allows(&self, version: Version) -> bool {
         (**self).allows(version)
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        (**self).is_withdrawn()
     }
 }
 

@@ -52,6 +52,7 @@ mod preconditions;
 mod private_postgres;
 mod process;
 mod rabbitmq_events;
+mod rabbitmq_hand_over;
 mod rabbitmq_hostile;
 mod rabbitmq_outages;
 mod rabbitmq_refusals;

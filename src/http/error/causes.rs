@@ -56,7 +56,7 @@ impl From<UpdateError> for ApiError {
             },
             UpdateError::Rejected(rejection) => Self::Rejected(rejection),
             UpdateError::Contended => Self::Contended,
-            UpdateError::Interrupted => Self::Stopping,
+            UpdateError::Interrupted | UpdateError::Withdrawn => Self::Stopping,
             UpdateError::Database(error) => error.into(),
         }
     }

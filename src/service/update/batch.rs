@@ -105,6 +105,10 @@ impl Service {
         let mut round = Round::default();
         let mut changing = HashSet::new();
         for job in jobs {
+            if job.precondition.is_withdrawn() {
+                job.answer(Err(UpdateError::Withdrawn));
+                continue;
+            }
             let Some(order) = named.find(job.merchant, &job.name) else {
                 if named.has_unreadable {
                     self.answer_what_is_missing(job);

@@ -327,20 +327,32 @@ impl VirtualHost {
 
     /// The names of the connections to it, as clients gave them.
     pub fn connection_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.connections().into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        names
+    }
+
+    /// Ends the connections of that name, as an operator does; says how many.
+    pub fn close_connections(&self, name: &str) -> usize {
+        let connections = self.connections().into_iter().filter(|(given, _)| given == name);
+        let closed = connections.map(|(_, id)| {
+            let path = format!("/api/connections/{}", id.replace(' ', "%20").replace('>', "%3E"));
+            let answer = shared().api("DELETE", &path).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        });
+        closed.count()
+    }
+
+    /// By the name that clients gave, and the broker's own.
+    fn connections(&self) -> Vec<(String, String)> {
         let answer = shared().api("GET", &format!("/api/vhosts/{}/connections", self.name));
         let answer = answer.unwrap();
         let body = answer.split_once("\r\n\r\n").unwrap().1;
         let list: serde_json::Value = serde_json::from_str(body).unwrap();
-        let names = list.as_array().unwrap().iter();
-        let mut names: Vec<_> = names
-            .filter_map(|connection| {
-                connection["client_properties"]["connection_name"]
-                    .as_str()
-                    .map(Into::into)
-            })
-            .collect();
-        names.sort();
-        names
+        let text = |value: &serde_json::Value| value.as_str().map(ToOwned::to_owned);
+        let list = list.as_array().unwrap().iter();
+        list.filter_map(|it| Some((text(&it["client_properties"]["connection_name"])?, text(&it["name"])?)))
+            .collect()
     }
 }
 
