@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_line_that_was_silent_for_too_long_is_dead_and_stays_so() {
         let line = Lifeline::new();
-        line.0.lock().heard = Moment(Instant::now(), SystemTime::now() - Duration::from_secs(60));
+        line.0.lock().heard = Moment(Instant::now(), SystemTime::now() - Duration::from_mins(1));
         assert!(line.is_alive() && line.hear().is_ok(), "nothing is promised yet");
         line.expect_heartbeats(Duration::from_secs(10));
         line.0.lock().heard = Moment(Instant::now(), SystemTime::now() - Duration::from_secs(9));

@@ -2,6 +2,7 @@
 //! connections that publish, and acknowledgements would be stuck behind them.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -22,6 +23,8 @@ pub(super) struct Outgoing {
     status: ConnectionStatus,
     /// Bytes; as was agreed with the broker.
     pub(super) largest_frame: u32,
+    /// The queue refuses messages, and that was told.
+    refuses: AtomicBool,
 }
 
 impl Outgoing {
@@ -32,6 +35,7 @@ impl Outgoing {
             channel,
             status: connection.status().clone(),
             largest_frame: connection.configuration().frame_max(),
+            refuses: AtomicBool::new(false),
         })
     }
 
@@ -39,15 +43,18 @@ impl Outgoing {
     /// long as that lasts: the message is not done with before, and others may go on. An error when the connection, or the
     /// queue, is gone.
     pub(super) async fn put_away(&self, body: &[u8], properties: BasicProperties) -> Result<(), AmqpError> {
-        let mut is_told = false;
         loop {
             match self.publish(body, properties.clone()).await? {
-                Confirmation::Ack(None) => return Ok(()),
+                Confirmation::Ack(None) => {
+                    if self.refuses.swap(false, Ordering::Relaxed) {
+                        tracing::info!("the queue {DEAD} takes messages again");
+                    }
+                    return Ok(());
+                }
                 Confirmation::Ack(Some(_)) => return Err(AmqpError::QueueGone(DEAD)),
                 Confirmation::Nack(_) | Confirmation::NotRequested => {
-                    if !is_told {
-                        tracing::warn!("the queue {DEAD} refuses a message, trying on; is it full?");
-                        is_told = true;
+                    if !self.refuses.swap(true, Ordering::Relaxed) {
+                        tracing::warn!("the queue {DEAD} refuses messages, trying on; is it full?");
                     }
                     sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
                 }

@@ -36,7 +36,7 @@ fn write_frame(out: &mut Vec<u8>, opcode: u8, is_last: bool, payload: &[u8]) {
     match u16::try_from(payload.len()).expect("is small") {
         length @ 0..126 => out.push(0x80 | u8::try_from(length).expect("is small")),
         length => {
-            out.push(0x80 | 126);
+            out.push(0x80 | 0x7e);
             out.extend(length.to_be_bytes());
         }
     }
@@ -82,7 +82,9 @@ proptest! {
         messages in vec(sent(), 0..5), piece in 1_usize..300,
     ) {
         let mut bytes = Vec::new();
-        messages.iter().for_each(|sent| write_message(&mut bytes, sent));
+        for sent in &messages {
+            write_message(&mut bytes, sent);
+        }
         let (arrived, closing) = read_all(&bytes, piece);
         prop_assert_eq!(closing, Closing::GONE);
         let pings = arrived.iter().filter(|it| matches!(it, Arrived::Ping(bytes) if bytes == "between")).count();
