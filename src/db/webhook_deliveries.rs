@@ -198,7 +198,8 @@ pub async fn measure_backlog(executor: impl PgExecutor<'_>) -> Result<Backlog, D
     let row = sqlx::query!(
         r#"select (select count(*) from (select from webhook_deliveries where state = 'pending' limit 100000) as counted)
                       as "pending!",
-                  coalesce(extract(epoch from now() - (select created_at from webhook_deliveries where state = 'pending'
+                  coalesce(extract(epoch from now() - (select created_at from webhook_deliveries
+                                                       where state = 'pending' and created_at > '-infinity'
                                                        order by created_at limit 1)), 0)::float8 as "oldest_age!""#
     )
     .fetch_one(executor)

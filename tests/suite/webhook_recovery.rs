@@ -1,6 +1,7 @@
 //! Making up for what was not delivered.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -141,6 +142,62 @@ async fn a_long_time_is_made_up_for_in_parts() {
     assert_eq!((rows, events), (5300, 5300));
     // (All of them arrive: that takes longer than it tells.)
     receiver.wait_for(300).await;
+}
+
+/// What `endpoint` was sent of the log: every so many-th event, all of them taken but for one of ten, which was given up.
+async fn log_deliveries(app: &App, endpoint: &Endpoint, every: i64) {
+    sqlx::query(
+        "insert into webhook_deliveries (id, endpoint_id, event_id, event_type, event_at, order_id, payload, state, done_at)
+         select gen_random_uuid(), $1::uuid, id, kind, at, order_id, '{}',
+                case when seq % (10 * $2) = 0 then 'failed' else 'delivered' end, now()
+         from order_events where seq % $2 = 0",
+    )
+    .bind(&endpoint.id)
+    .bind(every)
+    .execute(&app.pool)
+    .await
+    .unwrap();
+}
+
+/// Its statistics know nothing of such an endpoint, and the planner expects that it has nothing.
+#[tokio::test]
+async fn an_endpoint_that_the_planner_has_never_heard_of_is_not_kept_waiting_the_longer_the_more_it_has() {
+    const LOGGED: i32 = 35_000;
+    // A call goes on for two seconds, and finishes what it has begun; a statement is ended after five.
+    const BOUND: Duration = Duration::from_secs(5);
+    let app = App::builder().webhooks("1h").spawn().await;
+    log_orders(&app, "acme", LOGGED).await;
+    let refusing = Receiver::start(|_| Reply::status(500)).await;
+    for every in [4, 5, 6] {
+        let endpoint = app.create_endpoint(&refusing).await;
+        log_deliveries(&app, &endpoint, every).await;
+    }
+    sqlx::query("analyze").execute(&app.pool).await.unwrap();
+    let endpoint = app.create_endpoint(&refusing).await;
+    let mut body = json!({ "since": rfc3339(now_ms() - 3_600_000) });
+    let (mut took, mut queued) = (Vec::new(), 0);
+    loop {
+        let asked = Instant::now();
+        let answer = app.post(&endpoint.path("/recover"), &body).await;
+        took.push(asked.elapsed());
+        assert_eq!(answer.status, 202, "after {queued}, {took:?}: {}", answer.text);
+        queued += answer.json()["queued"].as_u64().unwrap();
+        if answer.json()["has_more"] == false {
+            break;
+        }
+        body["cursor"] = answer.json()["next_cursor"].clone();
+    }
+    println!("{queued} events queued by {} calls: {took:?}", took.len());
+    assert!(took.iter().all(|took| *took < BOUND), "{took:?}");
+    let (rows, events): (i64, i64) = sqlx::query_as(
+        "select count(*), count(distinct event_id) from webhook_deliveries where endpoint_id = $1::uuid",
+    )
+    .bind(&endpoint.id)
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!((rows, events), (LOGGED.into(), LOGGED.into()));
+    assert_eq!(queued, u64::from(LOGGED.unsigned_abs()));
 }
 
 #[tokio::test]
