@@ -97,14 +97,15 @@ impl Frames {
     }
 
     fn take_frame(&mut self) -> Result<Option<Frame>, Closing> {
-        // The codec would first let the frame arrive.
-        if announced_length(&self.ahead).is_some_and(|length| length > MAX_MESSAGE_BYTES as u64) {
-            return Err(Closing::TOO_BIG);
-        }
-        self.codec.decode(&mut self.ahead).map_err(|error| match error {
+        let frame = self.codec.decode(&mut self.ahead).map_err(|error| match error {
             ProtocolError::Overflow => Closing::TOO_BIG,
             _ => Closing::PROTOCOL_ERROR,
-        })
+        })?;
+        // The codec would let all of a long frame arrive first. It is asked before: of a head with several faults the first counts, however it was split.
+        if frame.is_none() && announced_length(&self.ahead).is_some_and(|length| length > MAX_MESSAGE_BYTES as u64) {
+            return Err(Closing::TOO_BIG);
+        }
+        Ok(frame)
     }
 
     /// What a frame completes; None when there is more to come.

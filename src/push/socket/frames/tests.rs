@@ -104,3 +104,19 @@ proptest! {
         prop_assert_eq!(format!("{:?}", read_all(&bytes, piece)), format!("{whole:?}"));
     }
 }
+
+/// Every kind of head, right and wrong, with every length that matters: what is wrong with a frame doesn't depend on how much of it has come.
+#[test]
+fn each_head_is_judged_alike_whether_it_comes_whole_or_byte_by_byte() {
+    for first in 0..=u8::MAX {
+        for short in [0, 1, 125, 126, 127, 0x80, 0x81, 0x80 | 125, 0x80 | 126, 0x80 | 127] {
+            for length in [0, 1, 126, 65_535, 65_536, 65_537, u64::MAX >> 1, u64::MAX] {
+                let mut head = vec![first, short];
+                head.extend(length.to_be_bytes());
+                head.extend([0; 8]);
+                let whole = read_all(&head, head.len());
+                assert_eq!(format!("{:?}", read_all(&head, 1)), format!("{whole:?}"), "{head:02x?}");
+            }
+        }
+    }
+}
