@@ -15,6 +15,8 @@ pub enum TextError {
     Control,
     #[error("must be visible ASCII characters without spaces")]
     NotVisibleAscii,
+    #[error("must not begin or end with a space")]
+    Padded,
 }
 
 /// Free text of 1 to `MAX` characters without control characters: fit for a log line, a terminal and a Postgres `text` (which cannot hold U+0000).
@@ -47,8 +49,31 @@ impl<const MAX: usize> fmt::Display for FreeText<MAX> {
 pub type Description = FreeText<256>;
 /// Why an order has its status, in the merchant's or the service's words (`expired`).
 pub type Reason = FreeText<256>;
-/// A merchant's name, as the operator typed it.
-pub type MerchantName = FreeText<64>;
+
+/// A merchant's name, as the operator typed it: free text of 1 to 64 characters, without white space at either end, which nobody would see in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct MerchantName(FreeText<64>);
+
+impl MerchantName {
+    pub fn parse(text: impl Into<String>) -> Result<Self, TextError> {
+        let text = FreeText::parse(text)?;
+        if text.as_str().trim() != text.as_str() {
+            return Err(TextError::Padded);
+        }
+        Ok(Self(text))
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for MerchantName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// A name made of visible ASCII, 1 to `MAX` characters: it travels in URLs, headers and file names of other systems.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
@@ -107,6 +132,16 @@ mod tests {
         );
         for text in ["a b", "订单", "a\n", "\u{0}"] {
             assert_eq!(OutTradeNo::parse(text), Err(TextError::NotVisibleAscii), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_merchants_name_has_no_white_space_at_its_ends() {
+        assert!(MerchantName::parse("咖啡 shop").is_ok());
+        assert_eq!(MerchantName::parse(""), Err(TextError::Empty));
+        assert_eq!(MerchantName::parse("a\tb"), Err(TextError::Control));
+        for text in [" ", "demo ", " demo", "\u{3000}demo"] {
+            assert_eq!(MerchantName::parse(text), Err(TextError::Padded), "{text:?}");
         }
     }
 

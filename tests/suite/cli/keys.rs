@@ -141,7 +141,7 @@ async fn revoking_a_key_that_is_not_there_says_so() {
 #[tokio::test]
 async fn a_merchants_name_that_is_none_is_refused() {
     let database = TestDatabase::create().await;
-    for name in ["", "two\nlines", &"x".repeat(65)] {
+    for name in ["", " ", "demo ", "two\nlines", &"x".repeat(65)] {
         let (code, _, complaint) = key(&database, &["create", "--merchant", name]);
         assert_eq!(code, Some(2), "{name:?}");
         assert!(complaint.contains("--merchant"), "{complaint}");

@@ -109,7 +109,7 @@ proptest! {
 #[test]
 fn each_head_is_judged_alike_whether_it_comes_whole_or_byte_by_byte() {
     for first in 0..=u8::MAX {
-        for short in [0, 1, 125, 126, 127, 0x80, 0x81, 0x80 | 125, 0x80 | 126, 0x80 | 127] {
+        for short in [0, 1, 0x7d, 0x7e, 0x7f, 0x80, 0x81, 0xfd, 0xfe, 0xff] {
             for length in [0, 1, 126, 65_535, 65_536, 65_537, u64::MAX >> 1, u64::MAX] {
                 let mut head = vec![first, short];
                 head.extend(length.to_be_bytes());

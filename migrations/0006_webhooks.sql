@@ -60,7 +60,10 @@ create table webhook_deliveries (
 
 create index webhook_deliveries_due on webhook_deliveries (endpoint_id, due_at, place) where state = 'pending' and due_at is not null;
 create index webhook_deliveries_of_order on webhook_deliveries (endpoint_id, order_id, place) where state = 'pending';
-create index webhook_deliveries_pending on webhook_deliveries (created_at) where state = 'pending';
+-- The age of the backlog, and nothing else: with statistics from when nothing was pending the planner expects nothing in any index over
+-- what is pending, and reading the smallest of them whole then looks cheaper than looking one order up in another (732 ms for 1.5 ms, with
+-- 22,000 deliveries pending for one endpoint). A statement that does not say `created_at > '-infinity'` cannot use this one.
+create index webhook_deliveries_pending on webhook_deliveries (created_at) where state = 'pending' and created_at > '-infinity';
 create index webhook_deliveries_listed on webhook_deliveries (endpoint_id, id);
 create index webhook_deliveries_listed_by_state on webhook_deliveries (endpoint_id, state, id);
 create index webhook_deliveries_done on webhook_deliveries (done_at) where state <> 'pending';
