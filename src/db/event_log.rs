@@ -96,7 +96,11 @@ pub struct Waiting {
 }
 
 /// How many events lie after `cursor`, counted up to `most`, and when the oldest of them happened.
-pub async fn count_after(executor: impl PgExecutor<'_>, cursor: &LogCursor, most: u32) -> Result<Waiting, DbError> {
+pub async fn count_after(connection: &mut Connection, cursor: &LogCursor, most: u32) -> Result<Waiting, LogError> {
+    let (now, _) = look(&mut *connection, None).await?;
+    if cursor.horizon().is_ahead_of(&now) {
+        return Err(LogError::CursorAhead);
+    }
     // (Transactions are numbered from 3 on.)
     let (transaction, seq) = cursor.within().map_or((0, 0), |at| (at.transaction, at.seq));
     let waiting = sqlx::query!(
@@ -118,7 +122,7 @@ pub async fn count_after(executor: impl PgExecutor<'_>, cursor: &LogCursor, most
         seq,
         i64::from(most),
     )
-    .fetch_one(executor)
+    .fetch_one(connection)
     .await?;
     Ok(Waiting {
         count: u32::try_from(waiting.count).unwrap_or(most),

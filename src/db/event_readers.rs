@@ -5,8 +5,7 @@ use sqlx::PgExecutor;
 use super::{Connection, DbError, event_log};
 use crate::domain::log_cursor::LogCursor;
 
-/// Claims a reader's place for the rest of the transaction; None when another replica has it. A reader that never read before
-/// begins now: with what is committed from here on.
+/// Claims a reader's place for the rest of the transaction; None when another replica has it, or when there is none yet.
 ///
 /// If this process disappears without a word, the server ends the transaction after `IDLE_LIMIT`, and another one goes on.
 pub async fn claim(transaction: &mut Connection, name: &str) -> Result<Option<LogCursor>, DbError> {
@@ -16,33 +15,32 @@ pub async fn claim(transaction: &mut Connection, name: &str) -> Result<Option<Lo
     )
     .fetch_one(&mut *transaction)
     .await?;
-    if let Some(cursor) = lock(&mut *transaction, name).await? {
-        return Ok(Some(cursor));
-    }
+    let cursor = sqlx::query_scalar!(
+        "select cursor from event_readers where name = $1 for update skip locked",
+        name
+    )
+    .fetch_optional(transaction)
+    .await?;
+    cursor.map(|text| read(&text)).transpose()
+}
+
+/// How long a transaction with a place in the log may say nothing: longer than anything that is done within one.
+const IDLE_LIMIT: &str = "30s";
+
+/// Gives a reader that has no place one at the log's end: it begins with what is committed from here on. Says whether it had none. To be
+/// committed before anything is read from there: a place that is taken back begins anew the next time, behind what came meanwhile.
+pub async fn begin_at_end(transaction: &mut Connection, name: &str) -> Result<bool, DbError> {
     let now = event_log::end(&mut *transaction, None).await?;
-    sqlx::query!(
+    let inserted = sqlx::query!(
         "insert into event_readers (name, cursor) select $1, $2
          where not exists (select from event_readers where name = $1)
          on conflict do nothing",
         name,
         now.encode()
     )
-    .execute(&mut *transaction)
+    .execute(transaction)
     .await?;
-    lock(transaction, name).await
-}
-
-/// How long a transaction with a place in the log may say nothing: longer than anything that is done within one.
-const IDLE_LIMIT: &str = "30s";
-
-async fn lock(executor: impl PgExecutor<'_>, name: &str) -> Result<Option<LogCursor>, DbError> {
-    let cursor = sqlx::query_scalar!(
-        "select cursor from event_readers where name = $1 for update skip locked",
-        name
-    )
-    .fetch_optional(executor)
-    .await?;
-    cursor.map(|text| read(&text)).transpose()
+    Ok(inserted.rows_affected() > 0)
 }
 
 /// Moves a reader that was claimed in the same transaction.

@@ -2,6 +2,7 @@
 //!
 //! A claim is a lease: `due_at` is its end, and only who shows its token may mark. Who was killed is overtaken when it ends.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -40,6 +41,9 @@ pub struct Claimed {
     /// None: what is stored is no URL to this version.
     pub url: Option<WebhookUrl>,
     pub secrets: SecretPair,
+    /// When the endpoint was last changed, as it was seen here: what it answers is the answer of that endpoint, and of none that it becomes
+    /// meanwhile.
+    pub endpoint_updated_at: DateTime<Utc>,
 }
 
 /// Claims what is due, round robin over the endpoints; `in_hand` is how many of each this process is at just now.
@@ -63,7 +67,7 @@ pub async fn claim(
                        order by d.endpoint_id limit 1)
                from busy where busy.endpoint_id is not null),
            due as (
-               select head.id, head.turn, head.due_at, e.url, e.secret, e.failing_since is not null as is_failing,
+               select head.id, head.turn, head.due_at, e.url, e.secret, e.updated_at, e.failing_since is not null as is_failing,
                       case when e.previous_secret_until > now() then e.previous_secret end as previous_secret,
                       row_number() over (partition by e.failing_since is null order by head.turn, head.due_at) as number
                from busy join webhook_endpoints e on e.id = busy.endpoint_id and e.disabled_at is null and e.deleted_at is null
@@ -80,7 +84,7 @@ pub async fn claim(
                                              - coalesce(hand.taken, 0), 0)
                               for no key update of d skip locked) as due) as head),
            picked as (
-               select id, url, secret, previous_secret from due
+               select id, url, secret, previous_secret, updated_at from due
                where not is_failing
                   or number <= $8::bigint - (select coalesce(sum(hand.taken), 0)
                                      from unnest($1::uuid[], $2::bigint[]) as hand (endpoint_id, taken)
@@ -91,7 +95,8 @@ pub async fn claim(
            set claim = $6, due_at = now() + make_interval(secs => $7), attempts = attempts + 1, tries = tries + 1
            from picked where d.id = picked.id
            returning d.id, d.endpoint_id, d.order_id, d.event_id, d.payload, d.attempts, d.tries,
-                     picked.url as "url!", picked.secret as "secret!", picked.previous_secret"#,
+                     picked.url as "url!", picked.secret as "secret!", picked.previous_secret,
+                     picked.updated_at as "endpoint_updated_at!""#,
         &endpoints,
         &counts,
         room.per_endpoint,
@@ -117,6 +122,7 @@ pub async fn claim(
             current: WebhookSecret::from_stored(row.secret),
             previous: row.previous_secret.map(WebhookSecret::from_stored),
         },
+        endpoint_updated_at: row.endpoint_updated_at,
     });
     Ok(claimed.collect())
 }

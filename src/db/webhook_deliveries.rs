@@ -54,12 +54,15 @@ pub struct DeliveryFilter {
     pub limit: PageSize,
 }
 
-/// A page of an endpoint's deliveries, with their latest attempts.
+/// A page of an endpoint's deliveries, with their latest attempts, from one snapshot. The transaction must have looked at nothing yet.
 pub async fn list(
     connection: &mut Connection,
     endpoint: EndpointId,
     filter: &DeliveryFilter,
 ) -> Result<Page<Delivery>, DbError> {
+    sqlx::query!("set transaction isolation level repeatable read")
+        .execute(&mut *connection)
+        .await?;
     let before = filter.before.map_or(Uuid::max(), |delivery| delivery.0);
     let rows = match filter.state {
         None => {

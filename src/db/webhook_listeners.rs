@@ -1,5 +1,6 @@
 //! Table `webhook_endpoints` as the deliveries see it: who listens, who takes nothing, who is sent nothing any more.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -71,26 +72,47 @@ pub async fn note_outcomes(executor: impl PgExecutor<'_>, taken: &[Uuid], failed
     Ok(())
 }
 
-/// Disables those of the endpoints that are enabled; gives back which it did. One that somebody else has just now is left for its
-/// next failure.
+/// An endpoint and when it was last changed, as whoever sent something there saw it.
+pub type Seen = (Uuid, DateTime<Utc>);
+
+/// Those of the endpoints that are as they were seen.
+pub async fn unchanged(executor: impl PgExecutor<'_>, seen: &[Seen]) -> Result<Vec<Seen>, DbError> {
+    let (ids, times): (Vec<_>, Vec<_>) = seen.iter().copied().unzip();
+    let unchanged = sqlx::query!(
+        "select e.id, e.updated_at from unnest($1::uuid[], $2::timestamptz[]) as seen (id, updated_at)
+              join webhook_endpoints e on e.id = seen.id and e.updated_at = seen.updated_at",
+        &ids,
+        &times,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(unchanged.into_iter().map(|row| (row.id, row.updated_at)).collect())
+}
+
+/// Disables those of the endpoints that are enabled and as they were seen; gives back which it did. One that somebody else has just
+/// now is left for its next failure.
 pub async fn disable(
     executor: impl PgExecutor<'_>,
-    ids: &[Uuid],
+    seen: &[Seen],
     reason: DisabledReason,
     failing_for_seconds: f64,
 ) -> Result<Vec<Endpoint>, DbError> {
+    let (ids, times): (Vec<_>, Vec<_>) = seen.iter().copied().unzip();
     let rows = sqlx::query_as!(
         EndpointRow,
         "update webhook_endpoints set disabled_at = now(), disabled_reason = $2, updated_at = now()
-         where id in (select id from webhook_endpoints
-                      where id = any($1) and disabled_at is null and deleted_at is null
-                        and ($3::float8 = 0 or failing_since < now() - make_interval(secs => $3))
-                      order by id for no key update skip locked)
+         where id in (select e.id
+                      from unnest($1::uuid[], $4::timestamptz[]) as seen (id, updated_at)
+                           join webhook_endpoints e on e.id = seen.id and e.updated_at = seen.updated_at
+                      where e.disabled_at is null and e.deleted_at is null
+                        and ($3::float8 = 0 or e.failing_since < now() - make_interval(secs => $3))
+                      order by e.id for no key update of e skip locked)
          returning id, merchant_id, url, events, disabled_at, disabled_reason, failing_since, previous_secret_until,
                    created_at, updated_at",
-        ids,
+        &ids,
         reason.as_str(),
         failing_for_seconds,
+        &times,
     )
     .fetch_all(executor)
     .await?;

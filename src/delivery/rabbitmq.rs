@@ -111,10 +111,7 @@ impl Publisher {
     /// Makes sure that there is a place in the log: what is committed from here on goes out, also if the broker is away for
     /// the rest of the day.
     pub async fn take_place(&self) -> Result<(), DbError> {
-        match Turn::take(&self.pool, READER).await? {
-            Some(turn) => turn.stay().await,
-            None => Ok(()),
-        }
+        Turn::take(&self.pool, READER).await.map(drop)
     }
 
     /// Sends whatever is committed, until `stop`.

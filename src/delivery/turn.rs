@@ -40,10 +40,15 @@ impl Gaps {
 }
 
 impl Turn {
-    /// Takes the reader's place; None while another replica has it.
+    /// Takes the reader's place; None while another replica has it. A reader that has none gets one at the log's end, for good.
     pub async fn take(pool: &Pool, reader: &'static str) -> Result<Option<Self>, DbError> {
         let mut transaction = pool.begin().await?;
-        let cursor = event_readers::claim(&mut transaction, reader).await?;
+        let mut cursor = event_readers::claim(&mut transaction, reader).await?;
+        if cursor.is_none() && event_readers::begin_at_end(&mut transaction, reader).await? {
+            transaction.commit().await?;
+            transaction = pool.begin().await?;
+            cursor = event_readers::claim(&mut transaction, reader).await?;
+        }
         Ok(cursor.map(|cursor| Self {
             transaction,
             reader,
@@ -69,11 +74,6 @@ impl Turn {
     /// For what is to be committed together with the move.
     pub fn connection(&mut self) -> &mut Connection {
         &mut self.transaction
-    }
-
-    /// Gives the place back as it was: it is there for good now, if it was not before.
-    pub async fn stay(self) -> Result<(), DbError> {
-        Ok(self.transaction.commit().await?)
     }
 
     /// Everything before `cursor` is dealt with: moves the place there, for good.

@@ -13,6 +13,7 @@ mod lookups;
 mod plan;
 mod sender;
 mod spreader;
+mod verdict;
 mod worker;
 
 pub use chores::Chores;

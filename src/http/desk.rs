@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::auth::{MISSING_KEY, WRONG_KEY};
+use super::auth::WRONG_KEY;
 use super::body::{self, is_json};
 use super::conditional::WritePrecondition;
 use super::error::ApiError;
@@ -36,6 +36,10 @@ const MOST_REMEMBERED: usize = 1000;
 /// queue is the broker's, and where each look-up waited for its second, whoever passes that door with keys that nobody has
 /// would hold up all others. So many leave the database's connections to requests.
 const LOOK_UPS: usize = 2;
+
+const NO_KEY: ApiError = ApiError::Unauthorized {
+    reason: "send the API key, bare, in the message's header api-key",
+};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -66,7 +70,7 @@ impl MessageDesk {
     }
 
     async fn open(&self, letter: &Letter) -> Result<MerchantId, ApiError> {
-        let key = letter.api_key.as_deref().ok_or(MISSING_KEY)?;
+        let key = letter.api_key.as_deref().ok_or(NO_KEY)?;
         // (Before the key is looked for among the refused: others with the same key may be under way.)
         let _place = self.look_ups.acquire().await.expect("is never closed");
         if self.refused.lock().holds(key) {

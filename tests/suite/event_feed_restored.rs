@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor as _};
 
 use crate::support::App;
-use crate::support::feed::check_each_order;
+use crate::support::feed::{check_each_order, cursor_at};
 
 /// Runs the SQL that the document tells an operator to run, one statement after the other as `psql` does.
 async fn run_recipe(app: &App, mark: &str) {
@@ -120,10 +120,4 @@ async fn after_commits_were_lost_the_recipe_refuses_all_cursors_of_before_and_no
         app.feed_page(&format!("after={cursor}")).await.types(),
         ["order.succeeded"]
     );
-}
-
-/// The cursor of a reader that has seen all transactions before `next`.
-fn cursor_at(next: u64) -> String {
-    use payquery::domain::log_cursor::{Horizon, LogCursor};
-    LogCursor::at(Horizon::parse(&format!("{next}:{next}:")).unwrap()).encode()
 }

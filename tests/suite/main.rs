@@ -46,6 +46,7 @@ mod order_log;
 mod order_paths;
 mod outage;
 mod pace;
+mod places_in_the_log;
 mod poll_metrics;
 mod polling;
 mod preconditions;

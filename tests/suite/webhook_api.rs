@@ -2,10 +2,11 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use uuid::Uuid;
 
 use crate::support::webhooks::ENDPOINTS;
-use crate::support::{Answer, App, Receiver};
+use crate::support::{Answer, App, Receiver, Reply, eventually};
 
 const URL: &str = "https://shop.example.com/payquery?a=b";
 
@@ -240,5 +241,53 @@ async fn deliveries_are_listed_newest_first_page_by_page_and_by_state() {
     assert_eq!(
         app.get(&endpoint.path("/deliveries?state=pending")).await.json()["data"],
         json!([])
+    );
+}
+
+#[tokio::test]
+async fn a_list_shows_deliveries_and_their_attempts_as_they_were_at_one_moment() {
+    let app = App::builder()
+        .webhooks("1h")
+        .flag("--webhook-timeout", "20")
+        .spawn()
+        .await;
+    let receiver = Receiver::start(|_| Reply::Never).await;
+    let endpoint = app.create_endpoint(&receiver).await;
+    app.create_order().await;
+    receiver.wait_for(1).await;
+    // Between a look at the deliveries and one at their attempts the delivery is done.
+    let mut marking = app.database.connect().await;
+    marking
+        .execute("begin; lock table webhook_attempts in access exclusive mode")
+        .await
+        .unwrap();
+    let (deliveries, ()) = tokio::join!(app.deliveries(&endpoint), async {
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        let waiting = async || {
+            sqlx::query_scalar::<_, i64>(waiting)
+                .fetch_one(&app.pool)
+                .await
+                .unwrap()
+        };
+        eventually(waiting, |waiting| *waiting == 1).await;
+        marking
+            .execute(
+                "insert into webhook_attempts (delivery_id, number, at, duration_ms, status)
+                 select id, 1, now(), 5, 200 from webhook_deliveries;
+                 update webhook_deliveries set state = 'delivered', due_at = null, done_at = now();
+                 commit",
+            )
+            .await
+            .unwrap();
+    });
+    assert_eq!(
+        (&deliveries[0]["state"], &deliveries[0]["attempts"]),
+        (&json!("pending"), &json!([]))
+    );
+    let now = app.deliveries(&endpoint).await;
+    assert_eq!(
+        (&now[0]["state"], &now[0]["attempts"][0]["status"]),
+        (&json!("delivered"), &json!(200))
     );
 }

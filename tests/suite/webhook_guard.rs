@@ -87,13 +87,16 @@ async fn a_name_that_leads_to_a_private_address_is_refused_when_it_is_resolved()
         let refused = attempt(&app, &url).await;
         assert_eq!(
             (&refused["error"], &refused["status"]),
-            (&json!("address_refused"), &Value::Null),
+            (&json!("no_address"), &Value::Null),
             "{url}"
         );
         assert_eq!(refused["answer"], Value::Null);
     }
     let unknown = attempt(&app, "https://nobody.invalid/").await;
-    assert_eq!(unknown["error"], "unknown_name");
+    assert_eq!(
+        unknown["error"], "no_address",
+        "the same word: a merchant learns no names of the inside"
+    );
     assert!(receiver.received().is_empty());
 }
 
@@ -111,7 +114,7 @@ async fn a_list_of_allowed_networks_that_became_shorter_counts_at_once() {
         .await;
     let app = app.with_key_of_acme().await;
     let refused = app.try_endpoint(&endpoint).await;
-    assert_eq!(refused["attempts"][0]["error"], "address_refused");
+    assert_eq!(refused["attempts"][0]["error"], "no_address");
     assert_eq!(receiver.received().len(), 1);
 }
 

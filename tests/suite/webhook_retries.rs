@@ -176,6 +176,53 @@ async fn an_endpoint_that_is_gone_is_disabled_at_once_and_its_merchant_told() {
     assert_eq!(app.deliveries(&endpoint).await[0]["state"], "failed");
 }
 
+/// 410 is the answer of the URL that was asked. It may come when the endpoint has long been another one.
+#[tokio::test]
+async fn a_410_that_comes_after_the_endpoint_was_changed_disables_nothing_and_the_delivery_is_sent_to_the_new_url() {
+    let app = App::builder()
+        .webhooks("1h")
+        .flag("--webhook-timeout", "20")
+        .spawn()
+        .await;
+    let old = Receiver::start(|_| Reply::Held(Box::new(Reply::status(410)))).await;
+    let new = Receiver::start_willing().await;
+    let endpoint = app.create_endpoint(&old).await;
+    let first = app.create_order().await;
+    old.wait_for(1).await;
+    app.patch(&endpoint.path(""), &json!({ "url": new.url })).await;
+    let second = app.create_order().await;
+    assert_eq!(new.wait_for(1).await[0].order(), second.id);
+    old.let_go(1);
+    assert_eq!(new.wait_for(2).await[1].order(), first.id);
+    let deliveries = app.wait_for_deliveries(&endpoint, 2).await;
+    assert!(deliveries.iter().all(|it| it["state"] == "delivered"), "{deliveries:?}");
+    assert_eq!(app.endpoint(&endpoint).await["enabled"], true);
+}
+
+#[tokio::test]
+async fn a_410_of_before_an_endpoint_was_enabled_again_does_not_disable_it() {
+    let app = App::builder()
+        .webhooks("1h")
+        .flag("--webhook-timeout", "20")
+        .spawn()
+        .await;
+    let receiver = Receiver::start(|request| match request.number {
+        0 => Reply::Held(Box::new(Reply::status(410))),
+        _ => Reply::ok(),
+    })
+    .await;
+    let endpoint = app.create_endpoint(&receiver).await;
+    app.create_order().await;
+    receiver.wait_for(1).await;
+    for enabled in [false, true] {
+        app.patch(&endpoint.path(""), &json!({ "enabled": enabled })).await;
+    }
+    receiver.let_go(1);
+    let attempted = async || app.deliveries(&endpoint).await;
+    eventually(attempted, |deliveries| deliveries[0]["attempts"][0].is_object()).await;
+    assert_eq!(app.endpoint(&endpoint).await["enabled"], true);
+}
+
 #[tokio::test]
 async fn an_endpoint_that_takes_nothing_for_too_long_is_disabled_and_what_waits_given_up() {
     let app = App::builder()

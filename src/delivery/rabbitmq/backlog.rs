@@ -7,6 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::READER;
+use crate::db::event_log::LogError;
 use crate::db::{DbError, Pool, event_log, event_readers};
 use crate::domain::time::Timestamp;
 
@@ -44,12 +45,18 @@ impl Backlog {
         }
     }
 
-    async fn measure(&self) -> Result<(), DbError> {
-        let mut connection = self.pool.acquire().await?;
-        let Some(cursor) = event_readers::find(&mut *connection, READER).await? else {
-            return Ok(());
+    async fn measure(&self) -> Result<(), LogError> {
+        let mut connection = self.pool.acquire().await.map_err(DbError::from)?;
+        let waiting = match event_readers::find(&mut *connection, READER).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(cursor)) => event_log::count_after(&mut connection, &cursor, MOST_COUNTED).await,
+            Err(error) => Err(error.into()),
         };
-        let waiting = event_log::count_after(&mut *connection, &cursor, MOST_COUNTED).await?;
+        if let Err(LogError::CursorAhead | LogError::Database(DbError::Unreadable(_))) = waiting {
+            // Nothing goes out from such a place, until somebody decides where to go on.
+            self.lag.set(f64::INFINITY);
+        }
+        let waiting = waiting?;
         let age = waiting
             .oldest
             .map_or(0, |oldest| (self.now)().unix_ms() - oldest.unix_ms());

@@ -42,12 +42,12 @@ pub struct Report {
     pub outcome: Outcome,
 }
 
-/// What went wrong: a word for the merchant, which tells nothing of the network that this process is in.
+/// What went wrong: a word for the merchant, which tells nothing of the network that this process is in. So a name that nobody knows and
+/// one that leads to a private address have one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     InvalidUrl,
-    UnknownName,
-    AddressRefused,
+    NoAddress,
     ConnectionRefused,
     ConnectionBroken,
     Tls,
@@ -61,8 +61,7 @@ impl Fault {
     const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidUrl => "invalid_url",
-            Self::UnknownName => "unknown_name",
-            Self::AddressRefused => "address_refused",
+            Self::NoAddress => "no_address",
             Self::ConnectionRefused => "connection_refused",
             Self::ConnectionBroken => "connection_broken",
             Self::Tls => "tls",
@@ -125,7 +124,7 @@ impl Sender {
     async fn exchange(&self, delivery: &Claimed, timestamp: u64) -> Result<Answer, Fault> {
         let url = delivery.url.as_ref().ok_or(Fault::InvalidUrl)?;
         // Asked again, since the operator's list may have become shorter. An address in the URL is not resolved.
-        self.guard.check_url(url).map_err(|_| Fault::AddressRefused)?;
+        self.guard.check_url(url).map_err(|_| Fault::NoAddress)?;
         let client = if url.is_encrypted() {
             &self.encrypted
         } else {
@@ -213,7 +212,10 @@ fn sanitise(bytes: &[u8]) -> String {
 /// Seconds, or a date (RFC 9110 §10.2.3).
 fn read_retry_after(value: &[u8]) -> Option<Duration> {
     let text = std::str::from_utf8(value).ok()?.trim();
-    if let Ok(seconds) = text.parse() {
+    // (The parser of numbers would take a sign as well.)
+    if text.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(seconds) = text.parse()
+    {
         return Some(Duration::from_secs(seconds));
     }
     let date = httpdate::parse_http_date(text).ok()?;
@@ -239,10 +241,8 @@ fn fault_behind(error: &reqwest::Error) -> Fault {
     let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(refusal) = error.downcast_ref::<GuardError>() {
-            return match refusal {
-                GuardError::UnknownName => Fault::UnknownName,
-                GuardError::Address | GuardError::Unencrypted => Fault::AddressRefused,
-            };
+            tracing::debug!(reason = %refusal, "a webhook's host leads nowhere");
+            return Fault::NoAddress;
         }
         if error.is::<rustls::Error>() {
             return Fault::Tls;

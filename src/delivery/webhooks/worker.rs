@@ -10,14 +10,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::hands::{Hand, Hands};
-use super::plan::{Next, Outcome};
+use super::plan::Next;
 use super::sender::{Report, Sender};
-use super::{Liaison, READER, Settings};
+use super::{Liaison, READER, Settings, verdict};
 use crate::db::webhook_claims::{self, Claimed, Mark, Room};
-use crate::db::{Connection, DbError, Pool, order_events, webhook_attempts, webhook_listeners, webhook_queue};
-use crate::domain::event::EndpointEvent;
-use crate::domain::order::{MerchantId, OrderId};
-use crate::domain::webhook::{DeliveryId, DeliveryState, DisabledReason, EndpointId};
+use crate::db::{Connection, DbError, Pool, webhook_attempts, webhook_queue};
+use crate::domain::order::OrderId;
+use crate::domain::webhook::{DeliveryId, DeliveryState, EndpointId};
 use crate::feed::Doorbell;
 use crate::hub::News;
 
@@ -71,12 +70,12 @@ struct Counters {
 
 /// An attempt that is over.
 #[derive(Debug)]
-struct Finished {
+pub(super) struct Finished {
     /// Until it is marked.
     _hand: Hand,
-    delivery: Claimed,
-    report: Report,
-    next: Next,
+    pub(super) delivery: Claimed,
+    pub(super) report: Report,
+    pub(super) next: Next,
 }
 
 impl Worker {
@@ -146,8 +145,10 @@ impl Worker {
             return Ok(());
         }
         let mut transaction = self.pool.begin().await?;
+        verdict::take_back_last_words(&mut transaction, &mut self.finished).await?;
         let marked = mark_all(&mut transaction, &self.finished).await?;
-        let told = self.judge_endpoints(&mut transaction, &marked).await?;
+        let ours: Vec<_> = of_those(&self.finished, &marked).collect();
+        let told = verdict::pass(&mut transaction, &ours, self.settings.disable_after).await?;
         transaction.commit().await?;
         if !told.is_empty() {
             self.bells.news.tell(told);
@@ -157,53 +158,6 @@ impl Worker {
             self.count(&finished, marked.contains(&finished.delivery.id));
         }
         Ok(())
-    }
-
-    /// Notes which endpoints take what they are sent, and disables those that are gone, or failed for too long. Gives back the
-    /// merchants in whose log that stands now.
-    async fn judge_endpoints(
-        &self,
-        connection: &mut Connection,
-        marked: &[DeliveryId],
-    ) -> Result<Vec<MerchantId>, DbError> {
-        let of = |is_meant: fn(Outcome) -> bool| {
-            let ours = self
-                .finished
-                .iter()
-                .filter(|finished| marked.contains(&finished.delivery.id));
-            let meant = ours.filter(|finished| is_meant(finished.report.outcome));
-            let mut ids: Vec<_> = meant.map(|finished| finished.delivery.endpoint.0).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
-        };
-        let taken = of(|outcome| outcome == Outcome::Taken);
-        let mut failed = of(|outcome| outcome != Outcome::Taken);
-        failed.retain(|endpoint| !taken.contains(endpoint));
-        let gone = of(|outcome| outcome == Outcome::Gone);
-        let hopeless = of(|outcome| outcome == Outcome::Hopeless);
-        let mut told = Vec::new();
-        if !taken.is_empty() || !failed.is_empty() {
-            webhook_listeners::note_outcomes(&mut *connection, &taken, &failed).await?;
-        }
-        if failed.is_empty() {
-            return Ok(told);
-        }
-        let patience = self.settings.disable_after.as_secs_f64();
-        for (ids, reason, patience) in [
-            (&gone, DisabledReason::Gone, 0.0),
-            (&hopeless, DisabledReason::Failing, 0.0),
-            (&failed, DisabledReason::Failing, patience),
-        ] {
-            for endpoint in webhook_listeners::disable(&mut *connection, ids, reason, patience).await? {
-                tracing::warn!(endpoint.id = %endpoint.id, reason = reason.as_str(), "a webhook endpoint was disabled");
-                let at = webhook_listeners::now(&mut *connection).await?;
-                let event = EndpointEvent::disabled(&endpoint, reason, at);
-                order_events::append_of_endpoint(&mut *connection, &event).await?;
-                told.push(endpoint.merchant_id);
-            }
-        }
-        Ok(told)
     }
 
     fn count(&self, finished: &Finished, is_marked: bool) {
@@ -265,21 +219,20 @@ impl Worker {
 async fn mark_all(connection: &mut Connection, finished: &[Finished]) -> Result<Vec<DeliveryId>, DbError> {
     let marks: Vec<_> = finished.iter().map(Finished::mark).collect();
     let marked = webhook_claims::mark(&mut *connection, &marks).await?;
-    let ours = || {
-        finished
-            .iter()
-            .filter(|finished| marked.contains(&finished.delivery.id))
-    };
-    let attempts: Vec<_> = ours()
+    let attempts: Vec<_> = of_those(finished, &marked)
         .map(|finished| (finished.delivery.id, &finished.report.attempt))
         .collect();
     webhook_attempts::insert(&mut *connection, &attempts).await?;
-    let over = ours().filter(|finished| !matches!(finished.next, Next::TryAgain(_)));
+    let over = of_those(finished, &marked).filter(|finished| !matches!(finished.next, Next::TryAgain(_)));
     let lines: Vec<(EndpointId, Option<OrderId>)> = over
         .map(|finished| (finished.delivery.endpoint, finished.delivery.order))
         .collect();
     webhook_queue::release(connection, &lines).await?;
     Ok(marked)
+}
+
+fn of_those<'a>(finished: &'a [Finished], ids: &'a [DeliveryId]) -> impl Iterator<Item = &'a Finished> {
+    finished.iter().filter(|finished| ids.contains(&finished.delivery.id))
 }
 
 impl Finished {

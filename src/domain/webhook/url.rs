@@ -48,7 +48,9 @@ impl WebhookUrl {
         if url.fragment().is_some() {
             return Err(WebhookUrlError::Fragment);
         }
-        if url.host().is_none() || url.port() == Some(0) {
+        // (The parser would take `https:a.example`, and hosts such as `.` and `a..example`, which no DNS knows.)
+        let after_scheme = &text[url.scheme().len().min(text.len())..];
+        if !after_scheme.starts_with("://") || !has_labels(&url) || url.port() == Some(0) {
             return Err(WebhookUrlError::Malformed);
         }
         if url.as_str().len() > MAX_LENGTH {
@@ -73,6 +75,19 @@ impl WebhookUrl {
 
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+}
+
+/// Whether the host is an address, or a name of which no part is empty; a dot may end it (RFC 1034 §3.1).
+fn has_labels(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name
+            .strip_suffix('.')
+            .unwrap_or(name)
+            .split('.')
+            .all(|label| !label.is_empty()),
+        Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+        None => false,
     }
 }
 
@@ -115,6 +130,12 @@ mod tests {
             ("https://a.example:65536/", WebhookUrlError::Malformed),
             ("https://[::1/", WebhookUrlError::Malformed),
             ("https://a b.example/", WebhookUrlError::Malformed),
+            ("https:8.8.8.8", WebhookUrlError::Malformed),
+            ("https:/a.example/", WebhookUrlError::Malformed),
+            ("https://./", WebhookUrlError::Malformed),
+            ("https://.../", WebhookUrlError::Malformed),
+            ("https://a..example/", WebhookUrlError::Malformed),
+            ("https://127.0.0.1../", WebhookUrlError::Malformed),
             ("ftp://a.example/", WebhookUrlError::Scheme),
             ("file:///etc/passwd", WebhookUrlError::Scheme),
             ("gopher://a.example/", WebhookUrlError::Scheme),

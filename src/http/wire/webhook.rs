@@ -202,7 +202,7 @@ pub struct AttemptBody<'a> {
     duration_ms: i32,
     /// Of the answer; null when none came.
     status: Option<u16>,
-    /// What went wrong: `unknown_name`, `address_refused`, `connection_refused`, `connection_broken`, `tls`, `timeout`; or, of an answer,
+    /// What went wrong: `no_address`, `connection_refused`, `connection_broken`, `tls`, `timeout`; or, of an answer,
     /// `redirect`, `client_error`, `server_error`.
     #[schema(example = "timeout")]
     error: Option<&'a str>,

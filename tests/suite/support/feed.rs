@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use payquery::domain::log_cursor::{Horizon, LogCursor};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -142,4 +143,9 @@ pub fn check_each_order(events: &[Value]) -> usize {
         *last = version;
     }
     versions.len()
+}
+
+/// The cursor of a reader that has seen all transactions before `next`.
+pub fn cursor_at(next: u64) -> String {
+    LogCursor::at(Horizon::parse(&format!("{next}:{next}:")).unwrap()).encode()
 }

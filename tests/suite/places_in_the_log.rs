@@ -1,0 +1,109 @@
+//! Where the service's own readers of the log stand (the table `event_readers`), when an operator took a place away or the database was put
+//! back: what happens afterwards goes out, and the figures say when it does not.
+
+use crate::support::feed::cursor_at;
+use crate::support::rabbit::Rabbit;
+use crate::support::{App, Receiver, VirtualHost, eventually};
+
+/// A place that no transaction of this database has reached yet.
+const AHEAD: u64 = 50_000_000;
+
+async fn run(app: &App, statement: &'static str) {
+    sqlx::query(statement).execute(&app.pool).await.unwrap();
+}
+
+/// Waits until each of so many readers has a place that is committed.
+async fn wait_for_places(app: &App, count: i64) {
+    let places = async || {
+        let places = sqlx::query_scalar::<_, i64>("select count(*) from event_readers");
+        places.fetch_one(&app.pool).await.unwrap()
+    };
+    eventually(places, |places| *places == count).await;
+}
+
+async fn put_ahead(app: &App, reader: &str) {
+    sqlx::query("update event_readers set cursor = $1 where name = $2")
+        .bind(cursor_at(AHEAD))
+        .bind(reader)
+        .execute(&app.pool)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_whose_place_was_deleted_has_another_one_soon_and_loses_nothing_that_comes_then() {
+    let host = VirtualHost::create().await;
+    let rabbit = Rabbit::connect(&host.url).await;
+    rabbit.bind("ledger", &["#"]).await;
+    let app = App::builder()
+        .webhooks("50ms,50ms")
+        .flag("--amqp-url", &host.url)
+        .spawn()
+        .await;
+    let receiver = Receiver::start_willing().await;
+    app.create_endpoint(&receiver).await;
+    let before = app.create_order().await;
+    let mut inbox = rabbit.read("ledger").await;
+    assert_eq!(inbox.next().await.json()["order_id"], before.id);
+    receiver.wait_for(1).await;
+    for number in 2..4 {
+        run(&app, "delete from event_readers").await;
+        wait_for_places(&app, 2).await;
+        let order = app.create_order().await;
+        assert_eq!(inbox.next().await.json()["order_id"], order.id);
+        assert_eq!(receiver.wait_for(number).await[number - 1].order(), order.id);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_whose_place_was_deleted_while_nothing_ran_has_one_from_the_start_on() {
+    let mut app = App::spawn_with_webhooks().await;
+    let receiver = Receiver::start_willing().await;
+    app.create_endpoint(&receiver).await;
+    let database = std::sync::Arc::clone(&app.database);
+    app.stop_and_wait().await;
+    sqlx::query("delete from event_readers")
+        .execute(&mut database.connect().await)
+        .await
+        .unwrap();
+    let next = App::builder().webhooks("50ms,50ms").spawn_over(database).await;
+    wait_for_places(&next, 1).await;
+    let order = next.create_order().await;
+    assert_eq!(receiver.wait_for(1).await[0].order(), order.id);
+}
+
+#[tokio::test]
+async fn rabbitmq_waits_for_an_operator_when_its_place_is_of_a_later_database_and_the_metrics_say_so() {
+    let host = VirtualHost::create().await;
+    let rabbit = Rabbit::connect(&host.url).await;
+    rabbit.bind("ledger", &["#"]).await;
+    let app = App::builder().flag("--amqp-url", &host.url).spawn().await;
+    let lag = async || app.metric("payquery_delivery_lag_seconds", "rabbitmq").await;
+    put_ahead(&app, "rabbitmq").await;
+    app.create_order().await;
+    eventually(lag, |lag| lag.is_infinite()).await;
+    run(&app, "update event_readers set cursor = 'no place'").await;
+    app.create_order().await;
+    // What operations.md says to do.
+    run(&app, "delete from event_readers where name = 'rabbitmq'").await;
+    wait_for_places(&app, 1).await;
+    let order = app.create_order().await;
+    assert_eq!(rabbit.read("ledger").await.next().await.json()["order_id"], order.id);
+    eventually(lag, |lag| *lag == 0.0).await;
+}
+
+#[tokio::test]
+async fn webhooks_whose_place_is_of_a_later_database_go_on_with_what_comes() {
+    let app = App::spawn_with_webhooks().await;
+    let receiver = Receiver::start_willing().await;
+    app.create_endpoint(&receiver).await;
+    let ahead = cursor_at(AHEAD);
+    put_ahead(&app, "webhooks").await;
+    let place = async || {
+        let place = sqlx::query_scalar::<_, String>("select cursor from event_readers where name = 'webhooks'");
+        place.fetch_one(&app.pool).await.unwrap()
+    };
+    eventually(place, |place| *place != ahead).await;
+    let order = app.create_order().await;
+    assert_eq!(receiver.wait_for(1).await[0].order(), order.id);
+}
