@@ -30,7 +30,7 @@ pub struct EventsArgs {
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
 
-    /// Only events of these types, between commas, such as order.succeeded,order.refunded
+    /// Only events of these types, between commas, such as order.succeeded,order.paid_late
     #[arg(long, value_name = "TYPE,…")]
     types: Option<String>,
 

@@ -46,10 +46,13 @@ impl Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {
     Created,
-    /// The order changed and now has this status.
+    /// The order came into this status.
     Changed(Status),
     /// The order was paid after it had been closed.
     PaidLate,
+    /// Something was added to the order (a partial refund, a transaction's number), and its status stayed. Not told as
+    /// [`EventKind::Changed`]: whoever ships goods on `order.succeeded` would be told once more that money came.
+    Updated,
     Rejected,
     /// Nothing is sent to an endpoint any more.
     EndpointDisabled,
@@ -60,7 +63,7 @@ pub const TEST_KIND: &str = "webhook_endpoint.test";
 
 impl EventKind {
     /// Every type that the log has, in the contract's order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Created,
         Self::Changed(Status::Pending),
         Self::Changed(Status::Processing),
@@ -69,6 +72,7 @@ impl EventKind {
         Self::Changed(Status::Closed),
         Self::Changed(Status::Refunded),
         Self::PaidLate,
+        Self::Updated,
         Self::Rejected,
         Self::EndpointDisabled,
     ];
@@ -89,6 +93,7 @@ impl EventKind {
             Self::Changed(Status::Closed) => "order.closed",
             Self::Changed(Status::Refunded) => "order.refunded",
             Self::PaidLate => "order.paid_late",
+            Self::Updated => "order.updated",
             Self::Rejected => "order.rejected",
             Self::EndpointDisabled => "webhook_endpoint.disabled",
         }
@@ -220,10 +225,10 @@ impl OrderEvent {
 
     /// `order` is the order after the change, `from` its status before.
     pub fn changed(order: &Order, from: Status, source: Source) -> Self {
-        let kind = if from == Status::Closed && order.status == Status::Succeeded {
-            EventKind::PaidLate
-        } else {
-            EventKind::Changed(order.status)
+        let kind = match (from, order.status) {
+            (from, to) if from == to => EventKind::Updated,
+            (Status::Closed, Status::Succeeded) => EventKind::PaidLate,
+            (_, to) => EventKind::Changed(to),
         };
         let data = json!({
             "amount": order.amount,
@@ -234,6 +239,12 @@ impl OrderEvent {
             "late": order.late,
         });
         Self::accepted(kind, order, Some(from), source, data)
+    }
+
+    /// Whether it tells of a status that the order did not have before. Not so: a rejected move, and a change that left the
+    /// status as it was.
+    pub fn came_into_its_status(&self) -> bool {
+        self.accepted && self.from != Some(self.to)
     }
 
     /// `order` is the order as it stands, which `report` did not change; `code` says why.
@@ -280,7 +291,9 @@ impl OrderEvent {
 pub struct EventDocument<'a> {
     #[schema(format = Uuid)]
     id: String,
-    /// `order.created`, `order.<status>`, `order.paid_late` or `order.rejected`; `webhook_endpoint.disabled`, which is of no order.
+    /// `order.created`; `order.<status>` or `order.paid_late`, when the order comes into a status; `order.updated`, when something is
+    /// added to it and its status stays (a partial refund, a transaction's number); `order.rejected`; `webhook_endpoint.disabled`, which is
+    /// of no order.
     #[serde(rename = "type")]
     #[schema(example = "order.succeeded")]
     kind: &'a str,
@@ -357,3 +370,6 @@ impl<'a> EventDocument<'a> {
         serde_json::to_string(self).expect("texts and numbers always serialise")
     }
 }
+
+#[cfg(test)]
+mod tests;

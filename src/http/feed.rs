@@ -50,7 +50,7 @@ const SERVED: &str = "application/json and application/x-ndjson";
     params(
         ("after" = Option<String>, Query, description = "`next_cursor` of the page before, or `cursor` of the last line; `now` for what comes from now on", example = "now"),
         ("wait" = Option<super::openapi::Seconds>, Query, description = "Seconds to be held at most, 0–55; more counts as 55. Shortened by up to a sixteenth at random"),
-        ("types" = Option<String>, Query, description = "Only events of these types, between commas", example = "order.succeeded,order.refunded"),
+        ("types" = Option<String>, Query, description = "Only events of these types, between commas", example = "order.succeeded,order.paid_late"),
         ("limit" = Option<u8>, Query, description = "Most events in a page; 50 when it is not given. Of lines: most lines; to the end when it is not given", minimum = 1, maximum = 200),
         ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240), answered with Preference-Applied", example = "wait=25"),
     ),

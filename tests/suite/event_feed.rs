@@ -15,6 +15,8 @@ async fn the_feed_shows_the_events_of_all_orders_as_their_logs_do() {
     app.report(&tea, "succeeded").await;
     app.report(&cup, "succeeded").await; // late
     assert_eq!(app.try_report(&tea, json!({ "status": "failed" })).await.status, 409);
+    let part = json!({ "status": "succeeded", "refunded_amount": 300 });
+    assert_eq!(app.try_report(&tea, part).await.status, 200);
     app.report(&tea, "refunded").await;
     let page = app.feed_page("").await;
     assert_eq!(
@@ -27,6 +29,7 @@ async fn the_feed_shows_the_events_of_all_orders_as_their_logs_do() {
             "order.succeeded",
             "order.paid_late",
             "order.rejected",
+            "order.updated",
             "order.refunded"
         ]
     );
@@ -119,6 +122,26 @@ async fn only_events_of_the_types_asked_for_are_shown_and_the_others_are_passed(
     let none = app.feed_page("types=order.paid_late").await;
     assert!(none.events.is_empty() && !none.has_more);
     assert!(app.feed_page(&format!("after={}", none.cursor)).await.events.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_asks_for_payments_is_shown_each_once_and_refunds_in_parts_by_their_own_type() {
+    let app = App::spawn().await;
+    let order = app.order_at("succeeded").await;
+    for addition in [
+        json!({ "status": "succeeded", "transaction_id": "t-1" }),
+        json!({ "status": "succeeded", "refunded_amount": 300 }),
+        json!({ "status": "succeeded", "refunded_amount": 500 }),
+    ] {
+        assert_eq!(app.try_report(&order, addition).await.status, 200);
+    }
+    let payments = app.feed_page("types=order.succeeded,order.paid_late").await;
+    assert_eq!(payments.types(), ["order.succeeded"]);
+    let updates = app.feed_page("types=order.updated").await;
+    assert_eq!(updates.types(), ["order.updated"; 3]);
+    assert_eq!(updates.events, app.events(&order).await[2..]);
+    let (lines, _) = app.feed_lines("types=order.updated").await.rest().await;
+    assert_eq!(lines.len(), 3);
 }
 
 /// More than are looked at for one page, all of another type: the client is not sent around for each lot of them.

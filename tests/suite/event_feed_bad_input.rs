@@ -49,6 +49,7 @@ async fn an_unknown_type_is_refused_with_a_list_of_those_there_are() {
         for known in [
             "order.created",
             "order.paid_late",
+            "order.updated",
             "order.rejected",
             "order.refunded",
             "webhook_endpoint.disabled",

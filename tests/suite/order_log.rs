@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::merchant::rfc3339;
+use crate::support::merchant::{STATUSES, rfc3339};
 use crate::support::{Answer, App, Order};
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn each_change_is_in_the_log_as_it_was_answered() {
     }
     let events = app.events(&order).await;
     let types: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
-    let expected = ["created", "processing", "failed", "succeeded", "succeeded", "refunded"];
+    let expected = ["created", "processing", "failed", "succeeded", "updated", "refunded"];
     assert_eq!(types, expected.map(|kind| format!("order.{kind}")));
     let mut from = json!("pending");
     for (event, order) in events[1..].iter().zip(&answered) {
@@ -63,6 +63,51 @@ async fn each_change_is_in_the_log_as_it_was_answered() {
         from = event["to"].clone();
     }
     assert_eq!(answered.last().unwrap()["version"], 6);
+}
+
+/// Whoever acts on a status (ships when money came) must not be told of it again.
+#[tokio::test]
+async fn what_is_added_to_an_order_while_its_status_stays_is_an_update_and_no_second_time_of_that_status() {
+    let app = App::spawn().await;
+    for status in STATUSES {
+        let order = app.order_at(status).await;
+        let before = app.events(&order).await;
+        let mut additions = vec![json!({ "status": status, "transaction_id": "t-1" })];
+        if status == "succeeded" {
+            additions.extend([300, 500].map(|sum| json!({ "status": status, "refunded_amount": sum })));
+        }
+        for addition in &additions {
+            let answer = app.try_report(&order, addition.clone()).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            let event = app.events(&order).await.pop().unwrap();
+            assert_eq!(event["type"], "order.updated", "{event}");
+            assert_eq!(
+                (&event["from"], &event["to"], &event["version"]),
+                (&json!(status), &json!(status), &answer.json()["version"])
+            );
+            for name in ["transaction_id", "refunded_amount"] {
+                assert_eq!(event["data"][name], answer.json()[name], "{event}");
+            }
+            app.try_report(&order, addition.clone()).await;
+        }
+        let events = app.events(&order).await;
+        assert_eq!(events.len(), before.len() + additions.len(), "a repeat is nothing");
+        assert_eq!(events[..before.len()], before);
+    }
+}
+
+/// A report of `refunded` may name less than the whole amount, and a later one more.
+#[tokio::test]
+async fn a_refund_that_grows_after_the_order_is_refunded_is_an_update() {
+    let app = App::spawn().await;
+    let order = app.order_at("succeeded").await;
+    for sum in [400, 1000] {
+        app.try_report(&order, json!({ "status": "refunded", "refunded_amount": sum }))
+            .await;
+    }
+    let events = app.events(&order).await;
+    let types: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(types[2..], ["order.refunded", "order.updated"]);
 }
 
 #[tokio::test]

@@ -82,6 +82,54 @@ async fn a_late_payment_and_an_expiry_have_the_key_of_the_status_that_the_order_
 }
 
 #[tokio::test]
+async fn what_changes_while_the_status_stays_has_a_key_of_its_own_and_whoever_ships_hears_of_money_once() {
+    let (_host, rabbit, app) = connected().await;
+    rabbit.bind("shipping", &["order.succeeded"]).await;
+    rabbit.bind("refunds", &["order.updated"]).await;
+    let order = app.create_order().await;
+    for report in [
+        json!({ "status": "pending", "transaction_id": "t-0" }),
+        json!({ "status": "succeeded", "transaction_id": "t-1" }),
+        json!({ "status": "succeeded", "refunded_amount": 300 }),
+        json!({ "status": "succeeded", "refunded_amount": 500 }),
+        json!({ "status": "refunded" }),
+    ] {
+        assert_eq!(app.try_report(&order, report).await.status, 200);
+    }
+    let mut all = rabbit.read("ledger").await;
+    let keys = ["pending", "updated", "succeeded", "updated", "updated", "refunded"];
+    for key in keys {
+        assert_eq!(all.next().await.key, format!("order.{key}"));
+    }
+    // What is confirmed is in every queue that it goes to.
+    let confirmed = async || app.metric("payquery_rabbitmq_events_total", "confirmed").await;
+    eventually(confirmed, |count| *count == 6.0).await;
+    assert_eq!((rabbit.count("shipping").await, rabbit.count("refunds").await), (1, 3));
+    let mut refunds = rabbit.read("refunds").await;
+    assert_eq!(next_types(&mut refunds, 3).await, ["order.updated"; 3]);
+}
+
+/// Before there was `order.updated`, a change that left the status as it was had the status's own type. Such rows stay as they are.
+#[tokio::test]
+async fn an_event_that_was_logged_as_a_status_which_the_order_had_goes_out_by_its_word() {
+    let (_host, rabbit, app) = connected().await;
+    app.order_at("succeeded").await;
+    let mut inbox = rabbit.read("ledger").await;
+    next_types(&mut inbox, 2).await;
+    sqlx::query(
+        "insert into order_events (id, kind, order_id, merchant_id, out_trade_no, version, from_status, to_status, source, accepted, at, data)
+         select gen_random_uuid(), 'order.succeeded', order_id, merchant_id, out_trade_no, 7, 'succeeded', 'succeeded', source,
+                true, now(), data from order_events where kind = 'order.succeeded'",
+    )
+    .execute(&app.pool)
+    .await
+    .unwrap();
+    let old = inbox.next().await;
+    assert_eq!((&*old.key, old.header("version")), ("order.succeeded", "7".to_owned()));
+    assert_eq!(old.json()["type"], "order.succeeded");
+}
+
+#[tokio::test]
 async fn what_nobody_is_bound_for_is_counted_and_holds_nothing_up() {
     let host = VirtualHost::create().await;
     let app = App::builder().flag("--amqp-url", &host.url).spawn().await;

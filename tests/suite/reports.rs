@@ -89,7 +89,7 @@ async fn only_a_payment_is_logged_as_paid_late() {
         (&closed["status"], &closed["transaction_id"], &closed["late"]),
         (&json!("closed"), &json!("t-1"), &json!(false))
     );
-    assert_eq!(app.events(&order).await.pop().unwrap()["type"], "order.closed");
+    assert_eq!(app.events(&order).await.pop().unwrap()["type"], "order.updated");
 }
 
 #[tokio::test]

@@ -193,6 +193,19 @@ async fn order_goes_the_models_way(app: &App, reports: &[Said]) -> Result<(), Te
         .filter(|event| event["type"] == "order.paid_late")
         .count();
     prop_assert_eq!(late, usize::from(model.late));
+    for event in &accepted {
+        prop_assert_eq!(
+            event["from"] == event["to"],
+            event["type"] == "order.updated",
+            "{}",
+            event
+        );
+    }
+    let payments = accepted
+        .iter()
+        .filter(|event| event["type"] == "order.succeeded" || event["type"] == "order.paid_late")
+        .count();
+    prop_assert_eq!(payments, usize::from(["succeeded", "refunded"].contains(&model.status)));
     Ok(())
 }
 

@@ -103,6 +103,38 @@ async fn an_endpoint_is_sent_the_types_that_it_names_and_each_endpoint_its_own()
     assert_eq!(paid.wait_for(4).await[3].kind(), "order.created");
 }
 
+/// The one who ships when money came: each further delivery, with an id of its own, would be another parcel.
+#[tokio::test]
+async fn an_order_that_is_paid_and_refunded_in_two_parts_is_told_once_to_whoever_wants_payments() {
+    let app = App::spawn_with_webhooks().await;
+    let (shipping, ledger) = (Receiver::start_willing().await, Receiver::start_willing().await);
+    let wanting = app
+        .create_endpoint_with(json!({ "url": shipping.url, "events": ["order.succeeded"] }))
+        .await;
+    app.create_endpoint(&ledger).await;
+    let order = app.order_at("succeeded").await;
+    for sum in [300, 500] {
+        let part = json!({ "status": "succeeded", "refunded_amount": sum });
+        assert_eq!(app.try_report(&order, part).await.status, 200);
+    }
+    app.report(&order, "refunded").await;
+    let told = ledger.wait_for(5).await;
+    // All of the order's events are queued by then, whoever wants them.
+    let deliveries = app.wait_for_deliveries(&wanting, 1).await;
+    assert_eq!(
+        (deliveries.len(), &deliveries[0]["type"]),
+        (1, &json!("order.succeeded"))
+    );
+    let payments = shipping.received();
+    assert_eq!((payments.len(), payments[0].order()), (1, order.id));
+    let told: Vec<_> = told[2..]
+        .iter()
+        .map(|request| (request.kind(), request.json()["data"]["refunded_amount"].as_i64()))
+        .collect();
+    let expected = [("order.updated", 300), ("order.updated", 500), ("order.refunded", 1000)];
+    assert_eq!(told, expected.map(|(kind, sum)| (kind.to_owned(), Some(sum))));
+}
+
 #[tokio::test]
 async fn whoever_wants_events_is_sent_those_from_then_on() {
     let app = App::spawn_with_webhooks().await;

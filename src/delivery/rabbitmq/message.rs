@@ -55,13 +55,12 @@ impl Message {
     }
 }
 
-/// By the status that the order now has, whatever it is called how it came there: who waits for money binds one key. What is
-/// of no order goes by its type.
+/// By the status that the order came into, whatever it is called how it came there: who waits for money binds one key, and
+/// hears of it once. Everything else goes by its type.
 fn routing_key(event: &Event) -> String {
     match event {
-        Event::Order(event) if event.accepted => format!("order.{}", event.to),
-        Event::Order(_) => "order.rejected".into(),
-        Event::Endpoint(event) => event.kind.clone(),
+        Event::Order(event) if event.came_into_its_status() => format!("order.{}", event.to),
+        _ => event.kind().to_owned(),
     }
 }
 

@@ -23,7 +23,8 @@ pub struct NewEndpointBody {
         max_length = 2048
     )]
     url: String,
-    /// Types of events; all of them, when it is left out or null.
+    /// Types of events; all of them, when it is left out or null. Of one order `order.succeeded` or `order.paid_late` comes once at
+    /// most; what is added while the status stays, such as a refund in part, is `order.updated`.
     #[schema(example = json!(["order.succeeded", "order.paid_late", "order.refunded"]), min_items = 1)]
     events: Option<Vec<String>>,
 }
