@@ -1,5 +1,7 @@
 //! What is old goes; what is deleted goes with all that belongs to it.
 
+use std::time::Instant;
+
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
@@ -188,6 +190,35 @@ async fn a_deleted_endpoint_is_gone_at_once_and_its_rows_soon() {
     };
     eventually(left, |left| *left == (1, 2)).await;
     assert_eq!(app.deliveries(&kept).await.len(), 2);
+}
+
+#[tokio::test]
+async fn the_lag_tells_how_long_events_wait_to_be_queued_and_is_none_when_they_are() {
+    let app = App::builder().webhooks(&["1s"; 50].join(",")).spawn().await;
+    let receiver = Receiver::start(|_| Reply::status(500)).await;
+    app.create_endpoint(&receiver).await;
+    app.create_order().await;
+    receiver.wait_for(1).await;
+    // The reader's place is somebody else's: the next event stays in the log.
+    let mut lock = app.database.connect().await;
+    let mut lock = lock.begin().await.unwrap();
+    lock.execute("select from event_readers where name = 'webhooks' for update")
+        .await
+        .unwrap();
+    let start = Instant::now();
+    let waiting = app.create_order().await;
+    let app = app.restart().await; // it measures at its start, and then every ten seconds
+    let figures = async || {
+        let of_webhooks = "channel=\"webhooks\"";
+        let lag = app.metric("payquery_delivery_lag_seconds", of_webhooks).await;
+        (app.metric("payquery_delivery_backlog", of_webhooks).await, lag)
+    };
+    let (_, lag) = eventually(figures, |(backlog, lag)| *backlog == 1.0 && *lag > 0.0).await;
+    assert!(lag <= start.elapsed().as_secs_f64(), "{lag} s");
+    lock.rollback().await.unwrap();
+    receiver.answer_with(|_| Reply::ok());
+    receiver.wait_for_order(&waiting.id).await;
+    eventually(figures, |figures| *figures == (0.0, 0.0)).await;
 }
 
 #[tokio::test]
