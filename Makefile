@@ -40,7 +40,7 @@ bench: ## measure payquery beside nginx, nchan, actix-web and pgbench, in turn (
 check-speed: ## count the instructions of a poll, a wake-up and a report (callgrind), beside the committed numbers
 	@scripts/check-speed.sh
 
-lint: ## check format, clippy, .sqlx, dependencies and shell scripts
+lint: ## check format, clippy, .sqlx, dependencies, shell scripts and docker-compose.yml
 	@scripts/lint.sh
 
 fmt: ## format the code

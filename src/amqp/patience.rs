@@ -82,16 +82,45 @@ pub async fn until_stopped<T>(stop: &CancellationToken, work: impl Future<Output
 mod tests {
     use super::*;
 
+    const DRAWS: u32 = 1000;
+
+    /// The smallest pause, the mean of all, and the longest.
+    fn spread(mut pauses: Vec<Duration>) -> (Duration, Duration, Duration) {
+        pauses.sort_unstable();
+        let mean = pauses.iter().sum::<Duration>() / DRAWS;
+        (pauses[0], mean, pauses[pauses.len() - 1])
+    }
+
     #[test]
     fn pauses_grow_to_a_bound_and_begin_anew_after_a_success() {
-        let mut backoff = Backoff::default();
-        for bound in [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000] {
-            assert!(backoff.pause() <= Duration::from_millis(bound));
+        fastrand::seed(1);
+        let mut losers = vec![Backoff::default(); DRAWS as usize];
+        let bounds = [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000].map(Duration::from_millis);
+        for bound in bounds {
+            let (shortest, mean, longest) = spread(losers.iter_mut().map(Backoff::pause).collect());
+            assert!(longest <= bound, "{longest:?} of {bound:?}");
+            // All of whom lost the same broker come back spread over the whole time, so on the average after half of it.
+            assert!(
+                shortest < bound / 50 && longest > bound * 49 / 50,
+                "{shortest:?} to {longest:?} of {bound:?}"
+            );
+            assert!(mean > bound * 9 / 20 && mean < bound * 11 / 20, "{mean:?} of {bound:?}");
         }
-        for _ in 0..1000 {
-            assert!(backoff.pause() <= LONGEST);
+        losers.iter_mut().for_each(Backoff::reset);
+        let (_, mean, longest) = spread(losers.iter_mut().map(Backoff::pause).collect());
+        assert!(longest <= FIRST && mean > FIRST * 9 / 20, "{mean:?}, {longest:?}");
+    }
+
+    #[test]
+    fn an_outage_is_never_a_busy_loop_however_the_dice_fall_and_however_long_it_lasts() {
+        fastrand::seed(2);
+        for _ in 0..DRAWS {
+            let mut backoff = Backoff::default();
+            let hundred: Duration = (0..100).map(|_| backoff.pause()).sum();
+            assert!(hundred > LONGEST * 25, "a hundred tries within {hundred:?}");
         }
-        backoff.reset();
-        assert!(backoff.pause() <= FIRST);
+        let mut backoff = Backoff { tries: u32::MAX };
+        let hundred: Duration = (0..100).map(|_| backoff.pause()).sum();
+        assert!(hundred > LONGEST * 25, "a hundred tries within {hundred:?}");
     }
 }

@@ -60,3 +60,37 @@ fn parse_time(text: &str) -> Result<Duration, String> {
         .filter(|time| !time.is_zero())
         .ok_or_else(|| "it must be a number and a unit (ms, s, m, h, d), such as 5d".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a setting is without a word of anybody's, as it stands in the help.
+    fn default_of(setting: &str) -> String {
+        let command = WebhookArgs::augment_args(clap::Command::new("payquery"));
+        let mut arguments = command.get_arguments();
+        let argument = arguments
+            .find(|argument| argument.get_id() == setting)
+            .expect("a setting");
+        let value = argument.get_default_values().first().expect("a default");
+        value.to_str().expect("text").to_owned()
+    }
+
+    #[test]
+    fn the_plan_of_the_documents_is_the_default_and_goes_on_for_a_bit_more_than_three_days() {
+        let plan = default_of("webhook_retry_plan");
+        let pauses: Vec<_> = plan.split(',').filter_map(parse_duration).collect();
+        assert!(pauses.is_sorted(), "{plan}");
+        let sum: Duration = pauses.iter().sum();
+        let (three_days, a_bit_more) = (Duration::from_hours(72), Duration::from_hours(84));
+        assert!(sum > three_days && sum < a_bit_more, "{sum:?}");
+        // As the document writes it: 5 s, 30 s, 2 min, … 20 h and 24 h.
+        let written: Vec<_> = plan
+            .split(',')
+            .map(|pause| pause.replace('s', " s").replace('m', " min").replace('h', " h"))
+            .collect();
+        let (last, others) = written.split_last().expect("there are pauses");
+        let sentence = format!("It is tried again after {} and {last}, each up to", others.join(", "));
+        assert!(include_str!("../../docs/webhooks.md").contains(&sentence), "{sentence}");
+    }
+}

@@ -1,5 +1,7 @@
 //! Where webhooks may not go, and what a receiver cannot do to the service.
 
+use std::io::ErrorKind;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +12,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::support::webhooks::{ENDPOINTS, Endpoint};
-use crate::support::{App, Receiver, Reply};
+use crate::support::{App, Receiver, Reply, eventually};
 
 #[tokio::test]
 async fn an_address_that_is_not_public_is_refused_in_every_spelling() {
@@ -230,4 +232,54 @@ async fn over_tls_a_delivery_arrives_when_the_system_trusts_the_certificate() {
     let delivery = app.try_endpoint(&endpoint).await;
     assert_eq!(delivery["state"], "delivered", "{delivery}");
     assert_eq!(receiver.received().len(), 1);
+}
+
+#[tokio::test]
+async fn deliveries_go_straight_to_the_receiver_whatever_proxy_the_environment_names() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    proxy.set_nonblocking(true).unwrap();
+    let proxy_url = format!("http://{}", proxy.local_addr().unwrap());
+    let (acceptor, authority) = certificate();
+    let (plain, encrypted) = (
+        Receiver::start_willing().await,
+        Receiver::start_encrypted(acceptor).await,
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("authority.pem");
+    std::fs::write(&file, authority).unwrap();
+    let names = [
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+    ];
+    let mut environment: Vec<_> = names.map(|name| (name, &*proxy_url)).into();
+    // Nothing is excepted.
+    environment.extend([
+        ("NO_PROXY", ""),
+        ("no_proxy", ""),
+        ("SSL_CERT_FILE", file.to_str().unwrap()),
+    ]);
+    let app = App::builder().webhooks("1h");
+    let (_process, app) = app.spawn_process_with(&environment).await;
+    for receiver in [&plain, &encrypted] {
+        let endpoint = app.create_endpoint(receiver).await;
+        let sent = app.post(&endpoint.path("/test"), &json!({})).await;
+        assert_eq!(sent.status, 202, "{}", sent.text);
+        let deliveries = eventually(
+            async || app.deliveries(&endpoint).await,
+            |deliveries| deliveries.iter().any(|delivery| delivery["attempts"][0].is_object()),
+        );
+        let delivery = deliveries.await.remove(0);
+        let at_the_proxy = proxy.accept().map(|(_, from)| from);
+        assert!(
+            at_the_proxy
+                .as_ref()
+                .is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
+            "{at_the_proxy:?}"
+        );
+        assert_eq!(delivery["state"], "delivered", "{delivery}");
+    }
 }

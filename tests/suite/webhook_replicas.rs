@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::{App, Receiver, Reply};
+use crate::support::{App, Receiver, Reply, eventually};
 
 const ORDERS: usize = 40;
 
@@ -44,8 +44,35 @@ async fn replicas_that_deliver_together_have_no_two_deliveries_of_one_order_at_o
     for replica in [&app, &others[0], &others[1]] {
         attempts.push(replica.metric("payquery_webhook_attempts_total", "").await);
     }
-    println!("attempts by each replica: {attempts:?}");
     assert_eq!(attempts.iter().sum::<f64>(), receiver.received().len() as f64);
+}
+
+/// Deliveries to one endpoint that a replica has in hand at once.
+const IN_HAND: usize = 8;
+
+#[tokio::test]
+async fn what_a_replica_has_no_hands_for_is_delivered_by_the_other_at_the_same_time() {
+    let app = App::builder()
+        .webhooks("1h")
+        .flag("--webhook-timeout", "60")
+        .spawn()
+        .await;
+    let other = app.another().await;
+    let receiver = Receiver::start(|_| Reply::Held(Box::new(Reply::ok()))).await;
+    let endpoint = app.create_endpoint(&receiver).await;
+    for _ in 0..IN_HAND * 2 {
+        app.create_order().await;
+    }
+    // Nothing is answered until all have come, which is more than one replica sends without an answer.
+    receiver.wait_for(IN_HAND * 2).await;
+    receiver.let_go(IN_HAND * 2);
+    let deliveries = app.wait_for_deliveries(&endpoint, IN_HAND * 2).await;
+    assert!(deliveries.iter().all(|delivery| delivery["state"] == "delivered"));
+    for replica in [&app, &other] {
+        let delivered = async || replica.metric("payquery_webhook_attempts_total", "\"delivered\"").await;
+        eventually(delivered, |count| *count == IN_HAND as f64).await;
+    }
+    assert_eq!(receiver.received().len(), IN_HAND * 2, "each of them once");
 }
 
 /// A replica that is killed at a point that the receiver sees, and another one that goes on after it.

@@ -113,6 +113,34 @@ async fn one_that_waits_for_its_next_try_is_tried_at_once_when_it_is_sent_again(
     assert_eq!(app.wait_for_deliveries(&endpoint, 1).await[0]["state"], "delivered");
 }
 
+/// Seconds from the end of each delivery's first attempt to its next one.
+async fn pauses(app: &App) -> Vec<f64> {
+    sqlx::query_scalar(
+        "select extract(epoch from d.due_at - a.at - make_interval(secs => a.duration_ms / 1000.0))::float8
+         from webhook_deliveries d join webhook_attempts a on a.delivery_id = d.id and a.number = 1
+         where d.claim is null order by 1",
+    )
+    .fetch_all(&app.pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn what_failed_together_does_not_come_back_together_but_some_earlier_and_some_later_than_the_plan() {
+    const DELIVERIES: usize = 60;
+    let app = App::builder().webhooks("10h").spawn().await;
+    let receiver = Receiver::start(|_| Reply::status(500)).await;
+    app.create_endpoint(&receiver).await;
+    for _ in 0..DELIVERIES {
+        app.create_order().await;
+    }
+    let pauses = eventually(async || pauses(&app).await, |pauses| pauses.len() == DELIVERIES).await;
+    let hours: Vec<_> = pauses.iter().map(|seconds| seconds / 3600.0).collect();
+    // (A minute is for marking them. That none of sixty is on one of the sides: the chance is one in 2^51.)
+    assert!(hours[0] >= 7.99 && hours[DELIVERIES - 1] <= 12.02, "{hours:?}");
+    assert!(hours[0] < 9.8 && hours[DELIVERIES - 1] > 10.2, "{hours:?}");
+}
+
 /// Seconds from the first attempt to the next, when the first is answered so.
 async fn pause_after(status: u16, lines: &'static str) -> f64 {
     let app = App::builder().webhooks("10ms,10ms").spawn().await;

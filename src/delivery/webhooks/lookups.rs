@@ -45,7 +45,8 @@ impl Lookups {
         Self::by(|name| Ok((name, 0).to_socket_addrs()?.collect()))
     }
 
-    fn by(resolver: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> Self {
+    /// By something else.
+    pub fn by(resolver: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(MAX_AT_ONCE)),
             running: Arc::default(),

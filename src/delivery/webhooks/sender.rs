@@ -75,7 +75,11 @@ impl Fault {
 
 impl Sender {
     pub fn new(settings: &Settings) -> reqwest::Result<Self> {
-        let (guard, lookups) = (Guard::new(settings.allow.clone()), Lookups::new());
+        Self::with(settings, Lookups::new())
+    }
+
+    fn with(settings: &Settings, lookups: Lookups) -> reqwest::Result<Self> {
+        let guard = Guard::new(settings.allow.clone());
         Ok(Self {
             encrypted: client(settings.timeout)
                 .dns_resolver(guard.clone().encrypted(lookups.clone()))
@@ -261,29 +265,4 @@ fn fault_behind(error: &reqwest::Error) -> Fault {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        assert_eq!(read_retry_after(b" 120 "), Some(Duration::from_mins(2)));
-        let later = SystemTime::now() + Duration::from_secs(90);
-        let read = read_retry_after(httpdate::fmt_http_date(later).as_bytes()).expect("a date");
-        assert!(
-            read > Duration::from_secs(80) && read <= Duration::from_secs(90),
-            "{read:?}"
-        );
-        assert_eq!(read_retry_after(b"Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-        for junk in [&b""[..], b"soon", b"-5", b"1.5", b"\xff"] {
-            assert_eq!(read_retry_after(junk), None, "{junk:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_kept_of_an_answer_is_clean_text() {
-        assert_eq!(sanitise(b"ok\r\n"), "ok");
-        assert_eq!(sanitise(b"a\0b\x1b[31mc"), "a b [31mc");
-        assert_eq!(sanitise("caf\u{e9}".as_bytes().split_last().expect("bytes").1), "caf");
-        assert_eq!(sanitise(b"\xff\xfe"), "");
-    }
-}
+mod tests;
