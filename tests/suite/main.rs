@@ -77,6 +77,7 @@ mod stomp_connections;
 mod streams_agree;
 mod streams_drain;
 mod streams_handshake;
+mod streams_keys;
 mod streams_slow;
 mod support;
 mod tenancy;

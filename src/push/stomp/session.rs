@@ -20,13 +20,13 @@ use super::request::{self, Complaint, Connect, Request, Token};
 use super::transactions::Transactions;
 use crate::domain::api_key;
 use crate::hub::Snapshot;
-use crate::push::gate::{Asker, Refusal};
+use crate::push::gate::{Asker, KEY_TICK, Refusal};
 use crate::push::socket::Budget;
 use crate::push::wire::{Ending, Wire};
 use crate::push::{OpenStream, Streams, Transport};
 use crate::service::follow::Followings;
 use subscriptions::Subscriptions;
-use time::{KEY_TICK, PROOF_LIMIT, Task};
+use time::{PROOF_LIMIT, Task};
 
 /// Holds a conversation until its end.
 pub(in crate::push) async fn converse(mut wire: impl Wire, streams: &Arc<Streams>, asker: Asker, transport: Transport) {
