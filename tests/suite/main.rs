@@ -78,6 +78,7 @@ mod streams_agree;
 mod streams_drain;
 mod streams_handshake;
 mod streams_keys;
+mod streams_places;
 mod streams_slow;
 mod support;
 mod tenancy;
