@@ -92,10 +92,11 @@ impl Session {
             socket,
             orders,
             merchant,
+            open,
             ..
         } = self;
-        // Whoever is told goodbye waits on nothing any more.
-        drop((orders, merchant));
+        // Whoever is told goodbye waits on nothing any more, and a stop does not wait for the answer.
+        drop((orders, merchant, open));
         socket.close(closing).await;
     }
 
