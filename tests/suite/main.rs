@@ -76,6 +76,7 @@ mod stomp;
 mod stomp_connections;
 mod streams_agree;
 mod streams_drain;
+mod streams_floods;
 mod streams_handshake;
 mod streams_keys;
 mod streams_places;
