@@ -217,6 +217,8 @@ impl Session {
             self.try_token(token, connect.order_id.as_deref()).await?;
         }
         self.credentials = connect.credentials;
+        // CONNECT is the one frame that has no receipt (STOMP 1.2, "Standard Headers").
+        self.receipt = None;
         let ours = Offer::of_server(self.streams.settings.heartbeat);
         self.heart_beat = Some(HeartBeat::agree(connect.heart_beat, ours, now));
         let connected = Frame::new("CONNECTED")
