@@ -22,6 +22,8 @@ pub mod ws;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use crate::hub::Hub;
 use crate::service::Service;
 use crate::service::wait::Holds;
@@ -52,6 +54,8 @@ pub struct Streams {
     pub settings: Settings,
     sockjs: Arc<sockjs::Sessions>,
     metrics: StreamMetrics,
+    /// The streams that are open, whether they follow anything or not.
+    opened: TaskTracker,
     echoes: Echoes,
 }
 
@@ -64,6 +68,7 @@ impl Streams {
             sockjs: sockjs::Sessions::new(settings.max_sessions),
             settings,
             metrics: StreamMetrics::new(),
+            opened: TaskTracker::new(),
             echoes: Echoes::default(),
         }
     }
@@ -71,5 +76,11 @@ impl Streams {
     /// Counts a stream in for as long as the value is kept. To be asked for each thing that it sends, too.
     pub fn open(self: &Arc<Self>, transport: Transport) -> OpenStream {
         OpenStream::new(Arc::clone(self), transport)
+    }
+
+    /// Ends when no stream is open (any more). To be asked when the process is stopping: then each ends in its time.
+    pub async fn ended(&self) {
+        self.opened.close();
+        self.opened.wait().await;
     }
 }

@@ -46,6 +46,7 @@ pub struct Application {
     pub address: SocketAddr,
     server: Server,
     service: Arc<Service>,
+    streams: Arc<Streams>,
     chores: TaskTracker,
     stop_chores: CancellationToken,
     drain_delay: Duration,
@@ -109,12 +110,13 @@ impl Application {
         webhooks.start(&chores, &stop_chores);
         chores.close();
         let address = listener.local_addr()?;
-        let server = build_server(args, (door, streams), listener, budget.connections)?;
+        let server = build_server(args, (door, Arc::clone(&streams)), listener, budget.connections)?;
         let drain_limit = args.drain_spread() + Duration::from_secs(1);
         Ok(Self {
             address,
             server,
             service,
+            streams,
             chores,
             stop_chores,
             drain_delay: args.drain_delay(),
@@ -130,7 +132,7 @@ impl Application {
             ended = &mut server => ended??,
             () = stop.cancelled() => {
                 retire(&self.service, self.drain_delay).await;
-                drain(&self.service, &handle, self.drain_limit).await;
+                drain((&self.service, &self.streams), &handle, self.drain_limit).await;
                 server.await??;
             }
         }
@@ -151,15 +153,16 @@ async fn retire(service: &Service, delay: Duration) {
     }
 }
 
-/// Held requests first, while the listener still takes those who come back: actix would cut them off with nothing.
-async fn drain(service: &Service, handle: &ServerHandle, limit: Duration) {
+/// Held requests and streams first, while the listener still takes those who come back: actix would cut them off with nothing.
+async fn drain((service, streams): (&Service, &Streams), handle: &ServerHandle, limit: Duration) {
     let held = service.holds.held();
     tracing::info!(held.requests = held, "stopping: answering held requests");
     service.holds.drain();
-    if timeout(limit, service.holds.emptied()).await.is_err() {
+    let let_go = async { tokio::join!(service.holds.emptied(), streams.ended()) };
+    if timeout(limit, let_go).await.is_err() {
         tracing::warn!(
             held.requests = service.holds.held(),
-            "stopping with requests still held"
+            "stopping with requests or streams still held"
         );
     }
     handle.stop(true).await;

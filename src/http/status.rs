@@ -22,6 +22,7 @@ use super::fields::Fields;
 use super::limits::{Allowance, Cost};
 use super::poll_metrics::PollOutcome;
 use super::question::Question;
+use crate::domain::api_key;
 use crate::domain::order::OrderId;
 use crate::hub::{HotOrder, Snapshot};
 use crate::push::{Streams, sse};
@@ -105,7 +106,9 @@ async fn stream_status(
 ) -> Result<HttpResponse, ApiError> {
     let Opening { hot, question, charge } = door.counted(door.try_open(head, |_, _| Cost::Full).await)?;
     door.polls.count(PollOutcome::Streamed);
-    let mut response = sse::answer(streams, &hot, question.last_event_id.or(question.since_version));
+    let shown = question.last_event_id.or(question.since_version);
+    let api_key = bearer_token(head.fields)?.filter(|token| token.starts_with(api_key::PREFIX));
+    let mut response = sse::answer(streams, &hot, shown, api_key);
     let (name, value) = sse::cache_control();
     response.headers_mut().insert(name, value);
     let mut field = |name: &HeaderName, value: &[u8]| {

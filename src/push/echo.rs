@@ -28,7 +28,7 @@ pub(super) struct Echoes(AtomicUsize);
 struct Echo {
     streams: Arc<Streams>,
     socket: Socket,
-    _open: OpenStream,
+    open: OpenStream,
     place: Place,
 }
 
@@ -42,7 +42,7 @@ pub fn connect(streams: &Arc<Streams>, request: &HttpRequest, payload: web::Payl
     let place = streams.holds.take_place().filter(|_| streams.echoes.take_one());
     let echo = Echo {
         place: place.ok_or_else(|| gate.reject(Fault::NoPlace))?,
-        _open: streams.open(Transport::Echo),
+        open: streams.open(Transport::Echo),
         streams: Arc::clone(streams),
         socket,
     };
@@ -63,8 +63,10 @@ impl Echo {
     async fn run(mut self) {
         let closing = self.serve().await;
         self.streams.echoes.0.fetch_sub(1, Ordering::Relaxed);
-        let Self { socket, place, .. } = self;
-        drop(place);
+        let Self {
+            socket, place, open, ..
+        } = self;
+        drop((place, open));
         socket.close(closing).await;
     }
 

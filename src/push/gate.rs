@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_http::ws::HandshakeError;
 use actix_web::{Error, HttpRequest};
@@ -12,6 +13,9 @@ use futures_util::future::LocalBoxFuture;
 
 use crate::domain::order::{MerchantId, Version};
 use crate::hub::HotOrder;
+
+/// How often a stream looks whether the API keys that opened something on it still do.
+pub const KEY_TICK: Duration = Duration::from_secs(5);
 
 /// Who asks on a stream; taken from its handshake, once.
 #[derive(Debug, Clone)]
@@ -105,6 +109,16 @@ pub trait Gate: fmt::Debug + Send + Sync {
 
     /// The refusal for a fault that a stream found.
     fn refuse(&self, asker: &Asker, fault: Fault) -> Refusal;
+}
+
+/// Ends once that API key opens nothing any more.
+pub async fn revoked(gate: Arc<dyn Gate>, api_key: Box<str>) {
+    loop {
+        tokio::time::sleep(KEY_TICK).await;
+        if !gate.still_opens(&api_key).await {
+            return;
+        }
+    }
 }
 
 /// What is to be opened, and by what.

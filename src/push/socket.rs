@@ -47,6 +47,8 @@ pub struct Socket {
     /// The next time to ping, or to give the client up.
     alarm: Pin<Box<Sleep>>,
     pinged: bool,
+    /// Pings and pongs that the client may send; whole messages are for whoever reads them to count.
+    control: Budget,
     /// What is to be sent before anything is read again.
     owed: Option<Message>,
 }
@@ -94,6 +96,7 @@ impl Socket {
             heartbeat,
             alarm: Box::pin(sleep_until(Instant::now() + heartbeat)),
             pinged: false,
+            control: Budget::new(),
             owed: None,
         };
         let response = response
@@ -120,6 +123,9 @@ impl Socket {
                     match arrived {
                         Arrived::Text(text) => return Received::Text(text),
                         Arrived::Binary(bytes) => return Received::Binary(bytes),
+                        Arrived::Ping(_) | Arrived::Pong if !self.control.take() => {
+                            return Received::End(Closing::TOO_MANY_MESSAGES);
+                        }
                         Arrived::Ping(bytes) => self.owed = Some(Message::Pong(bytes)),
                         Arrived::Pong => {}
                         Arrived::End(closing) => return Received::End(closing),

@@ -13,10 +13,11 @@ mod sessions;
 mod socket;
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::{Error, HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 
 use super::Streams;
 use super::gate::Asker;
@@ -25,18 +26,9 @@ pub use sessions::Sessions;
 
 /// The longest name of a session that is taken. Clients make up eight characters.
 const MAX_NAME: usize = 64;
-/// What a page may be told that it may do, and how long it may remember it.
-const PAGES_MAY: [(HeaderName, HeaderValue); 3] = [
-    (
-        header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("OPTIONS, GET, POST"),
-    ),
-    (
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("content-type"),
-    ),
-    (header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400")),
-];
+/// How long a page may remember what it may do, and keep what never changes: the protocol wants a year. What it asks then is
+/// looked at all the same, so nothing is lost when an origin is not allowed any more.
+const YEAR: Duration = Duration::from_hours(365 * 24);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store, no-cache, no-transform, must-revalidate, max-age=0");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const PLAIN: &str = "text/plain; charset=UTF-8";
@@ -75,7 +67,7 @@ pub async fn transport(
 ) -> Result<HttpResponse, Error> {
     let asker = streams.gate.admit(&request)?;
     if request.method() == Method::OPTIONS {
-        return Ok(preflight(&request));
+        return Ok(preflight(&request, "OPTIONS, POST"));
     }
     let transport = request.path().rsplit('/').next().and_then(Transport::parse);
     let name = request.match_info().get("session").unwrap_or_default();
@@ -126,12 +118,20 @@ fn for_page(request: &HttpRequest, mut answer: HttpResponse) -> HttpResponse {
     answer
 }
 
-fn preflight(request: &HttpRequest) -> HttpResponse {
-    let mut answer = HttpResponse::NoContent().finish();
-    for (name, value) in PAGES_MAY {
-        answer.headers_mut().insert(name, value);
-    }
-    let cache = HeaderValue::from_static("public, max-age=86400");
-    answer.headers_mut().insert(header::CACHE_CONTROL, cache);
-    for_page(request, answer)
+fn preflight(request: &HttpRequest, methods: &'static str) -> HttpResponse {
+    let mut answer = HttpResponse::NoContent();
+    answer
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type"))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, YEAR.as_secs()));
+    keep_for_a_year(&mut answer);
+    for_page(request, answer.finish())
+}
+
+/// The header fields of what anybody may keep.
+fn keep_for_a_year(answer: &mut HttpResponseBuilder) {
+    let expires = header::HttpDate::from(SystemTime::now() + YEAR);
+    answer
+        .insert_header((header::CACHE_CONTROL, format!("public, max-age={}", YEAR.as_secs())))
+        .insert_header((header::EXPIRES, expires));
 }

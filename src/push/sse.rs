@@ -12,9 +12,11 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use bytes::Bytes;
+use futures_util::future::{LocalBoxFuture, OptionFuture};
 use futures_util::stream::unfold;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::gate::revoked;
 use super::{OpenStream, Streams, Transport};
 use crate::domain::order::Version;
 use crate::hub::{HotOrder, Snapshot};
@@ -31,10 +33,16 @@ const DEGRADED_RETRY_MS: u64 = 10_000;
 /// The least part of a stream's lifetime; the rest is drawn, so that streams that began together do not end together.
 const LEAST_LIFETIME: f64 = 0.8;
 
-/// Answers with a stream of that order. `shown` is the version that the client has; `Door::catch_up` was asked about it.
+/// Answers with a stream of that order. `shown` is the version that the client has; `Door::catch_up` was asked about it. `api_key`
+/// is what the order was opened with, where it was no client secret: the stream ends when that opens nothing any more.
 ///
 /// A client that has the final version gets 204, which tells an EventSource to stop coming back (WHATWG HTML §9.2.3).
-pub fn answer(streams: &Arc<Streams>, hot: &Arc<HotOrder>, shown: Option<Version>) -> HttpResponse {
+pub fn answer(
+    streams: &Arc<Streams>,
+    hot: &Arc<HotOrder>,
+    shown: Option<Version>,
+    api_key: Option<&str>,
+) -> HttpResponse {
     let snapshot = hot.snapshot();
     if snapshot.is_final && shown == Some(snapshot.version) {
         return HttpResponse::NoContent().finish();
@@ -50,7 +58,7 @@ pub fn answer(streams: &Arc<Streams>, hot: &Arc<HotOrder>, shown: Option<Version
         streams.holds.follow(hot, shown)
     };
     if let Some(following) = following {
-        let stream = EventStream::new(streams, following, open);
+        let stream = EventStream::new(streams, following, open, api_key);
         return response.streaming(unfold(stream, |mut stream| async move {
             let piece = stream.next().await?;
             Some((Ok::<_, Infallible>(piece), stream))
@@ -80,6 +88,8 @@ struct EventStream {
     heartbeat: Duration,
     end: Pin<Box<Sleep>>,
     drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// None where no API key opened it.
+    revoked: OptionFuture<LocalBoxFuture<'static, ()>>,
     state: State,
 }
 
@@ -98,10 +108,13 @@ enum Turn {
     Silence,
     LifetimeOver,
     Stopping,
+    Revoked,
 }
 
 impl EventStream {
-    fn new(streams: &Streams, following: Following, open: OpenStream) -> Self {
+    fn new(streams: &Streams, following: Following, open: OpenStream, api_key: Option<&str>) -> Self {
+        let revoked =
+            |key: &str| Box::pin(revoked(Arc::clone(&streams.gate), key.into())) as LocalBoxFuture<'static, ()>;
         let share = LEAST_LIFETIME + (1.0 - LEAST_LIFETIME) * fastrand::f64();
         Self {
             following,
@@ -109,6 +122,7 @@ impl EventStream {
             heartbeat: streams.settings.heartbeat,
             end: Box::pin(sleep_until(Instant::now() + streams.settings.lifetime.mul_f64(share))),
             drained: Box::pin(Arc::clone(&streams.holds).drained()),
+            revoked: api_key.map(revoked).into(),
             state: State::Begins,
         }
     }
@@ -135,7 +149,8 @@ impl EventStream {
                 text.into()
             }
             Turn::Silence => Bytes::from_static(b":\n\n"),
-            Turn::LifetimeOver | Turn::Stopping => {
+            // Whoever comes back with a key that was revoked is told so then.
+            Turn::LifetimeOver | Turn::Stopping | Turn::Revoked => {
                 self.state = State::Over;
                 retry(spread(RETRY_MS)).into()
             }
@@ -148,6 +163,7 @@ impl EventStream {
             snapshot = self.following.next() => Turn::Change(snapshot),
             () = &mut self.end => Turn::LifetimeOver,
             () = &mut self.drained => Turn::Stopping,
+            Some(()) = &mut self.revoked => Turn::Revoked,
             () = tokio::time::sleep(self.heartbeat) => Turn::Silence,
         }
     }

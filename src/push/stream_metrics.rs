@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::Streams;
 use crate::hub::Snapshot;
@@ -56,11 +57,17 @@ impl StreamMetrics {
 pub struct OpenStream {
     streams: Arc<Streams>,
     transport: Transport,
+    /// A stop waits for it.
+    _counted: TaskTrackerToken,
 }
 
 impl OpenStream {
     pub(super) fn new(streams: Arc<Streams>, transport: Transport) -> Self {
-        let open = Self { streams, transport };
+        let open = Self {
+            _counted: streams.opened.token(),
+            streams,
+            transport,
+        };
         open.metrics().open.increment(1);
         open
     }

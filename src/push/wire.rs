@@ -10,6 +10,9 @@ pub(super) trait Wire {
     /// again: nothing is lost.
     async fn receive(&mut self) -> Option<Bytes>;
 
+    /// The client has shown something that opens. Said more than once.
+    fn prove(&mut self) {}
+
     /// Sends a text. A client that does not take it in time is gone.
     async fn send(&mut self, text: String) -> Result<(), Gone>;
 
@@ -26,6 +29,8 @@ pub(super) enum Ending {
     Gone,
     /// What the client sent is not what the protocol has.
     Mistake,
+    /// Nothing was opened in the time that there is for it.
+    Unproven,
     /// The client may not have what it asks for.
     Refused,
     /// Not now: later, or somewhere else.

@@ -19,10 +19,16 @@ use crate::hub::{Follower, HotOrder, Hub, Missed, Snapshot, Waiter};
 /// One stream's following of one order. Has a place in the account until it is dropped, and keeps the order hot.
 #[derive(Debug)]
 pub struct Following {
+    watch: Watch,
+    id: OrderId,
+    place: Place,
+}
+
+/// What a following waits on, and what it has told.
+#[derive(Debug)]
+struct Watch {
     waiter: Waiter,
     told: Option<Version>,
-    id: OrderId,
-    _place: Place,
 }
 
 impl Holds {
@@ -34,11 +40,13 @@ impl Holds {
     pub fn follow(self: &Arc<Self>, hot: &Arc<HotOrder>, shown: Option<Version>) -> Option<Following> {
         let place = self.take_place_for(hot)?;
         Some(Following {
-            // Registered here, read later: what changes in between is found.
-            waiter: hot.register(),
-            told: shown,
+            watch: Watch {
+                // Registered here, read later: what changes in between is found.
+                waiter: hot.register(),
+                told: shown,
+            },
             id: hot.id,
-            _place: place,
+            place,
         })
     }
 }
@@ -73,6 +81,16 @@ impl Following {
     /// The order's latest snapshot, as soon as it is another than the one told last; it counts as told from here on. May be
     /// dropped while it waits, and called again: nothing is lost.
     pub async fn next(&mut self) -> Arc<Snapshot> {
+        self.watch.next().await
+    }
+
+    pub fn order_id(&self) -> OrderId {
+        self.id
+    }
+}
+
+impl Watch {
+    async fn next(&mut self) -> Arc<Snapshot> {
         loop {
             let snapshot = self.waiter.read();
             if self.told != Some(snapshot.version) {
@@ -82,23 +100,26 @@ impl Following {
             self.waiter.changed().await;
         }
     }
-
-    pub fn order_id(&self) -> OrderId {
-        self.id
-    }
 }
 
 /// The orders that one connection follows, under the names that it has for them.
 #[derive(Debug)]
 pub struct Followings<K> {
     waiting: FuturesUnordered<Abortable<BoxFuture<'static, News<K>>>>,
-    handles: HashMap<K, AbortHandle>,
+    followed: HashMap<K, Followed>,
+}
+
+/// What is kept beside the wait, so that a place is given back at once, whenever the wait is looked at next.
+#[derive(Debug)]
+struct Followed {
+    wait: AbortHandle,
+    _place: Place,
 }
 
 #[derive(Debug)]
 struct News<K> {
     key: K,
-    following: Following,
+    watch: Watch,
     snapshot: Arc<Snapshot>,
 }
 
@@ -106,7 +127,7 @@ impl<K> Default for Followings<K> {
     fn default() -> Self {
         Self {
             waiting: FuturesUnordered::new(),
-            handles: HashMap::new(),
+            followed: HashMap::new(),
         }
     }
 }
@@ -114,30 +135,29 @@ impl<K> Default for Followings<K> {
 impl<K: Clone + Eq + Hash + Send + 'static> Followings<K> {
     /// How many orders are followed.
     pub fn len(&self) -> usize {
-        self.handles.len()
+        self.followed.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.handles.is_empty()
+        self.followed.is_empty()
     }
 
     pub fn contains(&self, key: &K) -> bool {
-        self.handles.contains_key(key)
+        self.followed.contains_key(key)
     }
 
     /// Follows under that name; what was followed under it before is not any more.
     pub fn insert(&mut self, key: K, following: Following) {
         self.remove(&key);
-        let (handle, registration) = AbortHandle::new_pair();
-        self.handles.insert(key.clone(), handle);
-        self.wait(key, following, registration);
+        let Following { watch, place, .. } = following;
+        let wait = self.wait(key.clone(), watch);
+        self.followed.insert(key, Followed { wait, _place: place });
     }
 
-    /// Stops following; false when nothing was followed under that name. Its place is given back at the next
-    /// [`Followings::next`].
+    /// Stops following, and gives its place back; false when nothing was followed under that name.
     pub fn remove(&mut self, key: &K) -> bool {
-        self.handles.remove(key).is_some_and(|handle| {
-            handle.abort();
+        self.followed.remove(key).is_some_and(|followed| {
+            followed.wait.abort();
             true
         })
     }
@@ -148,14 +168,10 @@ impl<K: Clone + Eq + Hash + Send + 'static> Followings<K> {
         loop {
             match self.waiting.next().await {
                 Some(Ok(news)) => {
-                    let News {
-                        key,
-                        following,
-                        snapshot,
-                    } = news;
-                    let (handle, registration) = AbortHandle::new_pair();
-                    self.handles.insert(key.clone(), handle);
-                    self.wait(key.clone(), following, registration);
+                    let News { key, watch, snapshot } = news;
+                    let wait = self.wait(key.clone(), watch);
+                    let followed = self.followed.get_mut(&key);
+                    followed.expect("what is not followed any more was aborted").wait = wait;
                     return (key, snapshot);
                 }
                 // One that is not followed any more.
@@ -165,16 +181,14 @@ impl<K: Clone + Eq + Hash + Send + 'static> Followings<K> {
         }
     }
 
-    fn wait(&self, key: K, mut following: Following, registration: futures_util::future::AbortRegistration) {
+    fn wait(&self, key: K, mut watch: Watch) -> AbortHandle {
+        let (handle, registration) = AbortHandle::new_pair();
         let news = async move {
-            let snapshot = following.next().await;
-            News {
-                key,
-                following,
-                snapshot,
-            }
+            let snapshot = watch.next().await;
+            News { key, watch, snapshot }
         };
         self.waiting.push(Abortable::new(Box::pin(news), registration));
+        handle
     }
 }
 
@@ -291,6 +305,7 @@ mod tests {
         hub.publish(&at(&orders[1], 50));
         hub.publish(&at(&orders[2], 60));
         assert!(followings.remove(&"b") && !followings.remove(&"b") && !followings.contains(&"b"));
+        assert_eq!(holds.held(), 2, "its place is free at once");
         let told = followings.next().now_or_never();
         assert_eq!(told.map(|(name, snapshot)| (name, snapshot.version.0)), Some(("c", 60)));
         assert!(followings.next().now_or_never().is_none());
@@ -298,6 +313,7 @@ mod tests {
         // The same name again is another following, which is told where it begins.
         let again = holds.follow(&hot(&hub, &orders[0]).await, None).expect("a place");
         followings.insert("a", again);
+        assert_eq!(holds.held(), 2);
         assert!(followings.next().now_or_never().is_some_and(|(name, _)| name == "a"));
         assert!(followings.next().now_or_never().is_none());
         assert_eq!((followings.len(), holds.held()), (2, 2));

@@ -1,7 +1,7 @@
 //! Waiting for an order to move on: the held request, and the one account of all who wait, whatever transport holds them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics::{Gauge, gauge};
@@ -32,6 +32,8 @@ pub struct Holds {
     /// The same as `drain` being cancelled; it must not take a lock.
     draining: AtomicBool,
     drain: CancellationToken,
+    /// By when all who wait must have been let go, once the process is stopping.
+    drained_by: OnceLock<Instant>,
     emptied: Notify,
     gauge: Gauge,
 }
@@ -74,6 +76,7 @@ impl Holds {
             retiring: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             drain: CancellationToken::new(),
+            drained_by: OnceLock::new(),
             emptied: Notify::new(),
             gauge: gauge!("payquery_held_requests"),
         })
@@ -102,6 +105,8 @@ impl Holds {
     /// From here on nothing is held, and what is held is answered within [`Settings::drain_spread`].
     pub fn drain(&self) {
         self.retire();
+        self.drained_by
+            .get_or_init(|| Instant::now() + self.settings.drain_spread);
         self.draining.store(true, Ordering::Relaxed);
         self.drain.cancel();
     }
@@ -153,10 +158,13 @@ impl Holds {
     }
 
     /// Ends at a moment of its own within [`Settings::drain_spread`] after the process was told to stop. Whoever waits must go
-    /// then, politely. To be called once for each stream, and kept: each call draws another moment.
+    /// then, politely; whoever comes while the process is stopping, too. To be called once for each stream, and kept: each call
+    /// draws another moment.
     pub async fn drained(self: Arc<Self>) {
         self.drain.cancelled().await;
-        tokio::time::sleep(self.settings.drain_spread.mul_f64(fastrand::f64())).await;
+        let end = self.drained_by.get().expect("is set before the token is cancelled");
+        let rest = end.saturating_duration_since(Instant::now());
+        tokio::time::sleep(rest.mul_f64(fastrand::f64())).await;
     }
 
     /// A place for one that waits on no single order; None when all are taken, or the process is stopping.
@@ -247,6 +255,21 @@ mod tests {
             .expect("is not held");
         assert_eq!((ending, snapshot.version), (Ending::Woken, seen.next()));
         assert_eq!(holds.held(), 0);
+    }
+
+    /// Or it would be cut off with nothing, when all the others have gone.
+    #[tokio::test]
+    async fn whoever_comes_while_the_process_is_stopping_goes_with_those_who_were_there() {
+        let holds = Holds::new(&Settings {
+            max_held: 1,
+            max_held_per_order: 1,
+            drain_spread: Duration::from_hours(24),
+        });
+        // It was told to stop a day ago.
+        holds.drained_by.set(Instant::now()).expect("is told the first time");
+        holds.drain();
+        let drained = tokio::time::timeout(Duration::from_secs(5), Arc::clone(&holds).drained());
+        assert_eq!(drained.await, Ok(()));
     }
 
     #[test]

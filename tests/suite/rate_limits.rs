@@ -231,3 +231,44 @@ async fn too_many_wrong_secrets_are_refused_while_right_ones_go_on_working() {
     assert_eq!(app.ask(&other).send().await.status, 200);
     assert_eq!(app.get("/v1/orders").await.status, 200);
 }
+
+#[tokio::test]
+async fn wrong_secrets_on_sockets_count_with_all_others_and_right_ones_go_on_opening() {
+    let app = App::builder()
+        .flag("--auth-failure-rate", "0.01")
+        .flag("--auth-failure-burst", "4")
+        .spawn()
+        .await;
+    let order = app.create_order().await;
+    let wrong = serde_json::json!({ "type": "auth", "order_id": order.id, "client_secret": "pqs_wrong" });
+    let with_id = format!("order-id:{}", order.id);
+    for _ in 0..2 {
+        let mut socket = app.socket("/v1/ws").await;
+        socket.send(&wrong).await;
+        socket.refusal(404, "order_not_found").await;
+        assert_eq!(socket.close_code().await, Some(3000));
+        let mut stomp = app.stomp().await;
+        let refused = stomp.connect(&[&with_id, "client-secret:pqs_wrong"]).await;
+        refused.problem("order_not_found");
+        assert_eq!(stomp.close_code().await, 3000);
+    }
+    app.ask_with(&order, "pqs_wrong")
+        .send()
+        .await
+        .problem(429, "quota_exceeded");
+    let mut stomp = app.stomp().await;
+    let refused = stomp.connect(&[&with_id, "client-secret:pqs_wrong"]).await;
+    let policies = serde_json::json!(["authentication"]);
+    assert_eq!(refused.problem("quota_exceeded")["violated-policies"], policies);
+    assert_eq!(stomp.close_code().await, 1013);
+    let mut socket = app.socket("/v1/ws").await;
+    socket.send(&wrong).await;
+    let refused = socket.refusal(429, "quota_exceeded").await;
+    assert_eq!(refused["data"]["violated-policies"], policies);
+    assert!(refused["retry_after"].as_u64().unwrap() >= 1, "{refused}");
+    // The right one opens all the same, on the same socket, too.
+    socket.send(&crate::support::socket::auth(&order)).await;
+    assert_eq!(socket.next().await["msgType"], "auth_ack");
+    assert_eq!(socket.document().await["version"], 1);
+    app.stomp_following(&order).await;
+}

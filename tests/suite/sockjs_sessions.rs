@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::sockjs::follow;
 use crate::support::stomp::{Frame, frame};
@@ -67,6 +68,10 @@ async fn silence_is_broken_by_heart_beats() {
     let mut stream = session.stream("GET", "eventsource").await;
     for _ in 0..2 {
         stream.until("data: h\r\n\r\n").await;
+    }
+    let mut socket = app.socket("/ws/000/abcdefgh/websocket").await;
+    for frame in ["o", "h", "h", "h"] {
+        assert_eq!(socket.message().await, Some(Message::text(frame)));
     }
 }
 
@@ -143,18 +148,46 @@ async fn a_body_full_of_empty_messages_is_more_than_a_session_takes() {
 #[tokio::test]
 async fn the_number_of_sessions_is_bounded() {
     let app = App::builder().flag("--max-held", "3").spawn().await;
+    let order = app.create_order().await;
     let sessions: Vec<_> = (0..4).map(|_| app.sockjs()).collect();
     for session in &sessions[..3] {
-        assert_eq!(session.poll().await, "o");
+        follow(session, &order).await;
     }
     let refused = Answer::to(app.http.post(sessions[3].url("xhr"))).await;
-    assert_eq!(refused.status, 503);
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "5"));
     assert_eq!(sessions[0].send_raw("[\"\\n\"]").await.status, 204, "the others go on");
     eventually(
         async || Answer::to(app.http.post(sessions[3].url("xhr"))).await.status,
         |status| *status == 200,
     )
     .await;
+}
+
+/// Anybody may begin a session, so those in which nothing was opened yet make room for others, the oldest first.
+#[tokio::test]
+async fn whoever_fills_the_table_with_sessions_for_nothing_keeps_nobody_out() {
+    let app = App::builder().flag("--max-held", "4").spawn().await;
+    let order = app.create_order().await;
+    let known = app.sockjs();
+    follow(&known, &order).await;
+    let mut strangers = Vec::new();
+    for _ in 0..20 {
+        let stranger = app.sockjs();
+        assert_eq!(stranger.poll().await, "o");
+        strangers.push(stranger);
+    }
+    let newcomer = app.sockjs();
+    follow(&newcomer, &order).await;
+    app.report(&order, "succeeded").await;
+    for session in [&known, &newcomer] {
+        let message = Frame::read(&session.messages().await[0]);
+        assert_eq!(message.document()["status"], "succeeded");
+    }
+    assert_eq!(strangers[0].send_raw("[\"\\n\"]").await.status, 404, "made room");
+    assert_eq!(strangers[19].send_raw("[\"\\n\"]").await.status, 204);
+    // It is gone, and not only out of the table.
+    let open = async || app.metric("payquery_streams", "transport=\"sockjs\"").await;
+    assert!(eventually(open, |open| *open <= 4.0).await >= 2.0);
 }
 
 #[tokio::test]

@@ -222,6 +222,61 @@ async fn every_frame_is_receipted_and_acknowledgements_are_taken_in_every_mode()
     assert_eq!(stomp.close_code().await, 1000);
 }
 
+/// ACK and NACK change nothing here, and yet a client whose frames are not as its version has them is told so.
+#[tokio::test]
+async fn an_acknowledgement_must_be_as_its_version_has_it() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let secret = format!("client-secret:{}", order.secret);
+    let connect = async |version: &str| {
+        let mut stomp = app.stomp().await;
+        let accepted = format!("accept-version:{version}");
+        stomp.send_frame(&["CONNECT", &accepted, &secret]).await;
+        assert_eq!(stomp.frame().await.header("version"), version);
+        stomp
+    };
+    for (version, frame) in [
+        ("1.0", &["ACK", "message-id:1", "receipt:r"][..]),
+        ("1.1", &["ACK", "message-id:1", "subscription:1", "receipt:r"]),
+        ("1.1", &["NACK", "message-id:1", "subscription:1", "receipt:r"]),
+        ("1.2", &["ACK", "id:1", "receipt:r"]),
+        ("1.2", &["NACK", "id:1", "receipt:r"]),
+    ] {
+        let mut stomp = connect(version).await;
+        stomp.send_frame(frame).await;
+        assert_eq!(stomp.frame().await.header("receipt-id"), "r", "{version}: {frame:?}");
+    }
+    for (version, frame, field) in [
+        ("1.0", &["NACK", "message-id:1", "receipt:r"][..], "command"),
+        ("1.0", &["ACK", "id:1", "receipt:r"], "message-id"),
+        ("1.1", &["ACK", "message-id:1", "receipt:r"], "subscription"),
+        ("1.1", &["NACK", "subscription:1", "receipt:r"], "message-id"),
+        ("1.2", &["ACK", "message-id:1", "subscription:1", "receipt:r"], "id"),
+        ("1.2", &["NACK", "receipt:r"], "id"),
+    ] {
+        let mut stomp = connect(version).await;
+        stomp.send_frame(frame).await;
+        let error = stomp.frame().await;
+        assert_eq!(error.problem("invalid_field")["field"], field, "{version}: {frame:?}");
+        assert_eq!(error.header("receipt-id"), "r");
+        assert_eq!(stomp.close_code().await, 1002);
+    }
+}
+
+#[tokio::test]
+async fn an_error_names_the_receipt_of_its_own_frame_and_of_no_other() {
+    let app = App::spawn().await;
+    let order = app.create_order().await;
+    let mut stomp = app.stomp().await;
+    let secret = format!("client-secret:{}", order.secret);
+    let connected = stomp.connect(&[&secret, "receipt:of-connect"]).await;
+    assert_eq!(connected.command, "CONNECTED");
+    stomp.send("SEND\0").await; // cannot be read, its receipt neither
+    let error = stomp.frame().await;
+    error.problem("invalid_field");
+    assert!(!error.headers.contains_key("receipt-id"), "{error:?}");
+}
+
 #[tokio::test]
 async fn who_shows_a_version_is_not_told_it_again() {
     let app = App::spawn().await;

@@ -96,6 +96,35 @@ async fn a_stream_of_events_that_has_nothing_to_tell_ends_with_more_than_nothing
     }
 }
 
+/// What is authenticated and follows nothing has no place, and is waited for all the same: for longer than answers get that are being written.
+#[tokio::test]
+async fn a_socket_that_follows_nothing_is_told_of_the_stop_however_long_the_drain_takes() {
+    let (mut process, app) = App::builder().flag("--drain-ms", "7000").spawn_process().await;
+    let order = app.create_order().await;
+    let (mut sockets, mut stomps) = (Vec::new(), Vec::new());
+    for _ in 0..30 {
+        let mut socket = app.follow(&order).await;
+        socket
+            .send(&json!({ "type": "unsubscribe", "order_id": order.id }))
+            .await;
+        while socket.next().await["msgType"] != "unsubscribe_ack" {}
+        sockets.push(socket);
+        let mut stomp = app.stomp().await;
+        stomp.connect(&[&format!("api-key:{}", app.api_key)]).await;
+        stomps.push(stomp);
+    }
+    app.wait_for_held(0).await;
+    let sockets: Vec<_> = sockets.into_iter().map(closing).collect();
+    process.signal(Signal::TERM);
+    for mut stomp in stomps {
+        assert_eq!(stomp.close_code().await, 1001);
+    }
+    for socket in sockets {
+        assert_eq!(socket.await.unwrap(), Some(1001));
+    }
+    assert_eq!(process.wait().0, Some(0), "{}", process.log());
+}
+
 #[tokio::test]
 async fn clients_that_do_not_listen_do_not_hold_the_stop_up() {
     let (mut process, app, order) = process().await;

@@ -1,6 +1,6 @@
 //! Handshakes: subprotocols, origins, and what is none.
 
-use crate::support::{App, RawConnection};
+use crate::support::{Answer, App, RawConnection};
 
 const SHOP: &str = "https://shop.example.com";
 
@@ -109,7 +109,13 @@ async fn in_http_1_0_nobody_upgrades() {
 #[tokio::test]
 async fn only_pages_of_allowed_origins_open_sockets_and_programs_may() {
     let app = App::builder().flag("--cors-origins", SHOP).spawn().await;
-    for path in ["/v1/ws", "/v1/echo"] {
+    for path in [
+        "/v1/ws",
+        "/v1/echo",
+        "/ws",
+        "/ws/websocket",
+        "/ws/000/abcdefgh/websocket",
+    ] {
         assert!(app.try_socket(path, &[("origin", SHOP)]).await.is_ok());
         assert!(app.try_socket(path, &[]).await.is_ok());
         let refused = app
@@ -121,6 +127,15 @@ async fn only_pages_of_allowed_origins_open_sockets_and_programs_may() {
             (403, &"origin_refused".into())
         );
         assert!(refused.headers.contains_key("x-request-id"));
+    }
+    for transport in ["xhr", "xhr_streaming", "xhr_send"] {
+        let ask = |origin| app.http.post(app.sockjs().url(transport)).header("origin", origin);
+        let refused = Answer::to(ask("https://evil.example.com")).await;
+        refused.problem(403, "origin_refused");
+        assert!(!refused.has_header("access-control-allow-origin"), "{transport}");
+        let allowed = ask(SHOP).send().await.unwrap();
+        assert_ne!(allowed.status(), 403, "{transport}");
+        assert_eq!(allowed.headers()["access-control-allow-origin"], SHOP);
     }
     let open = App::spawn().await;
     assert!(

@@ -121,7 +121,7 @@ async fn an_order_that_it_subscribed_to_by_itself_is_told_once() {
 
 #[tokio::test]
 async fn a_revoked_key_closes_the_sockets_that_it_opened() {
-    let app = App::builder().flag("--heartbeat", "1").spawn().await;
+    let app = App::builder().flag("--heartbeat", "300").spawn().await;
     let (mut of_merchant, order) = following(&app).await;
     let mut of_payer = app.follow(&order).await;
     sqlx::query("update api_keys set revoked_at = now()")
@@ -137,7 +137,7 @@ async fn a_revoked_key_closes_the_sockets_that_it_opened() {
 /// Whichever way a key opened something, and whatever opened something after it.
 #[tokio::test]
 async fn a_revoked_key_closes_every_socket_on_which_it_opened_something() {
-    let app = App::builder().flag("--heartbeat", "1").spawn().await;
+    let app = App::builder().flag("--heartbeat", "300").spawn().await;
     let (mut overtaken, order) = following(&app).await;
     let beta = app.key_of("beta").await;
     let create = app

@@ -49,6 +49,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn heart_beats_however_eager_are_never_too_many() {
+        let (mut budget, start) = (Budget::new(), Instant::now());
+        let tenth = Duration::from_millis(100);
+        assert!((0..100_000).all(|beat| budget.take_at(start + tenth * beat)));
+    }
+
+    #[test]
     fn a_burst_is_taken_and_then_one_in_each_period() {
         let (mut budget, now) = (Budget::new(), Instant::now());
         assert_eq!((0..1000).filter(|_| budget.take_at(now)).count(), BURST as usize);

@@ -25,6 +25,7 @@ impl Closing {
     pub const NOT_UTF8: Self = Self::ours(1007, "a text message must be UTF-8");
     pub const TOO_MANY_MESSAGES: Self = Self::ours(1008, "too many messages");
     pub const TOO_BIG: Self = Self::ours(1009, "a message may have 65536 bytes at most");
+    pub const TOO_MANY_FRAGMENTS: Self = Self::ours(1009, "a message may come in 1024 fragments at most");
     pub const TRY_AGAIN: Self = Self::ours(1013, "too much at once; connect again and read what changed");
     pub const UNAUTHORIZED: Self = Self::ours(3000, "credentials are missing or do not open");
     pub const NOT_AUTHENTICATED: Self = Self::ours(3008, "no credentials came in time");

@@ -140,7 +140,10 @@ impl Frames {
         };
         let message = self.message.as_mut().ok_or(Closing::PROTOCOL_ERROR)?;
         message.fragments += 1;
-        if message.bytes.len() + bytes.len() > MAX_MESSAGE_BYTES || message.fragments > MAX_FRAGMENTS {
+        if message.fragments > MAX_FRAGMENTS {
+            return Err(Closing::TOO_MANY_FRAGMENTS);
+        }
+        if message.bytes.len() + bytes.len() > MAX_MESSAGE_BYTES {
             return Err(Closing::TOO_BIG);
         }
         message.bytes.extend_from_slice(&bytes);

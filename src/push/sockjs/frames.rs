@@ -133,8 +133,10 @@ fn quote(text: &str, into: &mut String) {
 
 impl Callback {
     pub fn parse(name: &str) -> Option<Self> {
-        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"_.".contains(&byte);
-        let fine = (1..=MAX_CALLBACK).contains(&name.len()) && name.bytes().all(is_fine);
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let is_name = |part: &str| !part.starts_with(|first: char| first.is_ascii_digit()) && part.bytes().all(is_fine);
+        let mut parts = name.split('.');
+        let fine = name.len() <= MAX_CALLBACK && parts.all(|part| !part.is_empty() && is_name(part));
         fine.then(|| Self(name.to_owned()))
     }
 
@@ -289,10 +291,28 @@ mod tests {
 
     #[test]
     fn a_callback_is_a_name_and_nothing_else() {
-        for name in ["_jp.abc123", "callback", "a.b_c"] {
+        for name in ["_jp.abc123", "callback", "a.b_c", "_", "a1.b2"] {
             assert!(Callback::parse(name).is_some(), "{name}");
         }
-        for name in ["", "a(", "a;b", "<script>", "a b", "é", "a[0]", "%63", &"a".repeat(65)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            "1",
+            "a.",
+            ".a",
+            "a..b",
+            "a.1",
+            "1a",
+            "a(",
+            "a;b",
+            "<script>",
+            "a b",
+            "é",
+            "a[0]",
+            "%63",
+            &"a".repeat(65),
+        ] {
             assert!(Callback::parse(name).is_none(), "{name}");
         }
     }

@@ -1,11 +1,11 @@
 //! What a SockJS client asks for before it has a session: whether this is SockJS, what it can, and the page for its iframe.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header;
 use actix_web::{Error, HttpRequest, HttpResponse, http::Method, web};
 use serde::Serialize;
 
-use super::{PLAIN, Streams, for_page, plain, preflight};
+use super::{PLAIN, Streams, for_page, keep_for_a_year, plain, preflight};
 
 /// `/ws` of who does not open a WebSocket.
 pub async fn greet() -> HttpResponse {
@@ -26,7 +26,7 @@ struct Info {
 pub async fn info(request: HttpRequest, streams: web::Data<Streams>) -> Result<HttpResponse, Error> {
     streams.gate.admit(&request)?;
     if request.method() == Method::OPTIONS {
-        return Ok(preflight(&request));
+        return Ok(preflight(&request, "OPTIONS, GET"));
     }
     let info = Info {
         websocket: true,
@@ -64,10 +64,8 @@ pub async fn iframe(request: HttpRequest, streams: web::Data<Streams>) -> HttpRe
     } else {
         HttpResponse::Ok()
     };
-    answer.insert_header((header::ETAG, tag)).insert_header((
-        header::CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=31536000"),
-    ));
+    answer.insert_header((header::ETAG, tag));
+    keep_for_a_year(&mut answer);
     if is_known {
         return answer.finish();
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use bytes::Bytes;
 use futures_util::stream::unfold;
 
 use super::frames::{Callback, Frame, Wrapping};
-use super::session::{Conversation, Receiver};
+use super::session::{Conversation, DISCONNECT_DELAY, Receiver};
 use super::sessions::Found;
 use super::{SCRIPT, X_ACCEL_BUFFERING, plain};
 use crate::push::gate::Asker;
@@ -87,18 +87,18 @@ pub(super) async fn answer(streams: &Arc<Streams>, asker: Asker, name: &str, sty
     let session = match streams.sockjs.find_or_open(name) {
         Found::Known(session) => session,
         Found::New(session, place) => {
-            let (streams, conversation) = (Arc::clone(streams), Conversation(Arc::clone(&session)));
+            let (streams, conversation) = (Arc::clone(streams), Conversation::new(Arc::clone(&session), place));
             actix_web::rt::spawn(async move {
                 converse(conversation, &streams, asker, Transport::SockJs).await;
-                drop(place);
             });
             session
         }
         Found::Full => {
-            return plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "there are too many sessions; try again later",
-            );
+            let text = "there are too many sessions; try again later";
+            let mut answer = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+            let seconds = HeaderValue::from(DISCONNECT_DELAY.as_secs());
+            answer.headers_mut().insert(RETRY_AFTER, seconds);
+            return answer;
         }
     };
     let mut response = HttpResponse::Ok();

@@ -4,6 +4,7 @@
 //! What stays true:
 //! - One connection receives at a time; the next one is told so and sent away.
 //! - A session without a receiver is over after [`DISCONNECT_DELAY`]; so is one whose receiver broke in the middle.
+//! - One in which nothing was opened is kept for nobody: it goes when its time is over, or when another one needs its place.
 //! - What waits is bounded in bytes, both ways: whoever would tell more waits, whoever sends more is cut off.
 
 use std::collections::VecDeque;
@@ -16,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frames::{Close, Frame};
+use super::sessions::Place;
 use crate::push::socket::{Gone, SEND_LIMIT};
 use crate::push::wire::{Ending, Wire};
 
@@ -48,6 +50,8 @@ struct State {
     /// Since when there has been no receiver.
     absent_since: Instant,
     close: Option<Close>,
+    /// It made room for another one: its name is not its own any more.
+    is_out: bool,
 }
 
 impl Session {
@@ -62,6 +66,7 @@ impl Session {
                 has_receiver: false,
                 absent_since: Instant::now(),
                 close: None,
+                is_out: false,
             }),
             told: Notify::new(),
             changed: Notify::new(),
@@ -100,6 +105,12 @@ impl Session {
             session: Arc::clone(self),
             is_finished: false,
         })
+    }
+
+    /// Ends the session, for another one to have its place in the table.
+    pub(super) fn put_out(&self) {
+        self.state.lock().is_out = true;
+        self.close(Close::GoAway);
     }
 
     fn close(&self, close: Close) {
@@ -176,26 +187,46 @@ impl Drop for Receiver {
 
 /// The session as whoever holds the conversation has it.
 #[derive(Debug)]
-pub(super) struct Conversation(pub(super) Arc<Session>);
+pub(super) struct Conversation {
+    session: Arc<Session>,
+    place: Place,
+    /// Whether something was opened.
+    is_proven: bool,
+    /// Nobody asked for it any more.
+    is_abandoned: bool,
+}
 
 /// A conversation that breaks off says so, too: HTTP threads end one by one, and a session's receiver may be on another one.
 impl Drop for Conversation {
     fn drop(&mut self) {
-        self.0.close(Close::GoAway);
+        self.session.close(Close::GoAway);
     }
 }
 
 impl Conversation {
+    pub(super) fn new(session: Arc<Session>, place: Place) -> Self {
+        Self {
+            session,
+            place,
+            is_proven: false,
+            is_abandoned: false,
+        }
+    }
+
     /// The next message that the client sent, or that it is gone; None when there is nothing now, until the given time.
-    fn poll(&self) -> Result<Option<String>, Instant> {
-        let mut state = self.0.state.lock();
+    fn poll(&mut self) -> Result<Option<String>, Instant> {
+        let mut state = self.session.state.lock();
         if let Some(message) = state.inbound.pop_front() {
             state.inbound_bytes -= size_of_inbound(&message);
             return Ok(Some(message));
         }
         let gone_at = state.absent_since + DISCONNECT_DELAY;
-        if state.close.is_some() || (!state.has_receiver && gone_at <= Instant::now()) {
-            state.close.get_or_insert(Close::GoAway);
+        if state.close.is_some() {
+            return Ok(None);
+        }
+        if !state.has_receiver && gone_at <= Instant::now() {
+            state.close = Some(Close::GoAway);
+            self.is_abandoned = true;
             return Ok(None);
         }
         Err(if state.has_receiver {
@@ -205,10 +236,16 @@ impl Conversation {
         })
     }
 
+    /// Whether it is over and nobody is there to hear why: nothing was opened, and its time went by.
+    fn is_for_nobody(&self, ending: Ending) -> bool {
+        let went_by = self.is_abandoned || ending == Ending::Unproven;
+        went_by && !self.is_proven && !self.session.state.lock().has_receiver
+    }
+
     /// Puts a text where the receiver finds it; gives it back when there is no room.
     fn try_send(&self, text: String) -> Result<(), Option<String>> {
         {
-            let mut state = self.0.state.lock();
+            let mut state = self.session.state.lock();
             if state.close.is_some() {
                 return Err(None);
             }
@@ -218,7 +255,7 @@ impl Conversation {
             state.outbound_bytes += text.len();
             state.outbound.push_back(text);
         }
-        self.0.told.notify_one();
+        self.session.told.notify_one();
         Ok(())
     }
 }
@@ -230,11 +267,18 @@ impl Wire for Conversation {
                 Ok(message) => return message.map(Bytes::from),
                 Err(look_at) => {
                     tokio::select! {
-                        () = self.0.changed.notified() => {}
+                        () = self.session.changed.notified() => {}
                         () = sleep_until(look_at) => {}
                     }
                 }
             }
+        }
+    }
+
+    fn prove(&mut self) {
+        if !self.is_proven {
+            self.is_proven = true;
+            self.place.prove();
         }
     }
 
@@ -247,15 +291,84 @@ impl Wire for Conversation {
                     Err(None) => return Err(Gone),
                     Err(Some(text)) => waiting = text,
                 }
-                self.0.changed.notified().await;
+                self.session.changed.notified().await;
             }
         };
         timeout(SEND_LIMIT, sending).await.unwrap_or(Err(Gone))
     }
 
-    async fn end(self, _: Ending) {
-        self.0.close(Close::GoAway);
+    async fn end(self, ending: Ending) {
+        self.session.close(Close::GoAway);
+        if self.is_for_nobody(ending) {
+            return;
+        }
         // Kept for a while, so that its client hears why nothing more comes.
-        tokio::time::sleep(DISCONNECT_DELAY).await;
+        let over = tokio::time::sleep(DISCONNECT_DELAY);
+        tokio::pin!(over);
+        while !self.session.state.lock().is_out {
+            tokio::select! {
+                () = &mut over => return,
+                () = self.session.changed.notified() => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::super::sessions::{Found, Sessions};
+    use super::*;
+
+    fn begin(sessions: &Arc<Sessions>) -> Conversation {
+        match sessions.find_or_open("a") {
+            Found::New(session, place) => Conversation::new(session, place),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether the session is kept for a while when it ends so.
+    fn is_kept(conversation: Conversation, ending: Ending) -> bool {
+        conversation.end(ending).now_or_never().is_none()
+    }
+
+    #[tokio::test]
+    async fn a_session_in_which_nothing_was_opened_goes_at_once_when_its_time_is_over() {
+        let sessions = Sessions::new(1);
+        assert!(!is_kept(begin(&sessions), Ending::Unproven));
+        assert!(sessions.find("a").is_none());
+        let mut abandoned = begin(&sessions);
+        let long_ago = Instant::now().checked_sub(DISCONNECT_DELAY);
+        abandoned.session.state.lock().absent_since = long_ago.expect("the machine runs for longer");
+        assert_eq!(abandoned.receive().await, None);
+        assert!(!is_kept(abandoned, Ending::Gone));
+        // What somebody is there to hear is kept until it was heard.
+        let heard = begin(&sessions);
+        let receiver = heard.session.attach().expect("nobody else receives");
+        assert!(is_kept(heard, Ending::Unproven));
+        receiver.finish();
+        assert!(is_kept(begin(&sessions), Ending::Refused));
+        let mut proven = begin(&sessions);
+        proven.prove();
+        assert!(is_kept(proven, Ending::Gone));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_makes_room_ends_at_once_whatever_it_is_about() {
+        let sessions = Sessions::new(1);
+        let mut first = begin(&sessions);
+        let Found::New(_, second) = sessions.find_or_open("b") else {
+            panic!("there is room")
+        };
+        assert_eq!(first.receive().await, None);
+        assert!(!is_kept(first, Ending::Gone));
+        drop(second);
+        // Also while it is kept for its client to hear of its end.
+        let ending = begin(&sessions).end(Ending::Refused);
+        tokio::pin!(ending);
+        assert!((&mut ending).now_or_never().is_none());
+        sessions.find_or_open("b");
+        assert!((&mut ending).now_or_never().is_some());
     }
 }

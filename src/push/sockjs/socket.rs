@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::frames::{Close, Frame, read_socket_messages};
 use crate::push::gate::Asker;
-use crate::push::socket::{Closing, Gone, Received, Socket};
+use crate::push::socket::{Budget, Closing, Gone, Received, Socket};
 use crate::push::stomp::session::converse;
 use crate::push::wire::{Ending, Wire};
 use crate::push::{Streams, Transport};
@@ -32,6 +32,7 @@ pub(super) fn open(
         let wire = Framed {
             socket,
             waiting: VecDeque::new(),
+            empty: Budget::new(),
             heart_beat,
             beat_at: Instant::now() + heart_beat,
             closing: None,
@@ -46,6 +47,8 @@ struct Framed {
     socket: Socket,
     /// Messages that arrived together with one that was given out.
     waiting: VecDeque<String>,
+    /// Messages that the client may send with nothing in them; what is in others counts in the conversation.
+    empty: Budget,
     heart_beat: Duration,
     /// When a heart-beat is due, unless something else is sent before.
     beat_at: Instant,
@@ -68,6 +71,7 @@ impl Wire for Framed {
             };
             let closing = match received {
                 Received::Text(text) => match read_socket_messages(&text) {
+                    Ok(messages) if messages.is_empty() && !self.empty.take() => Closing::TOO_MANY_MESSAGES,
                     Ok(messages) => {
                         self.waiting.extend(messages);
                         continue;

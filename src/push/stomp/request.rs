@@ -118,7 +118,8 @@ impl Request {
             "BEGIN" => transaction(frame).map(Self::Begin),
             "COMMIT" => transaction(frame).map(Self::Commit),
             "ABORT" => transaction(frame).map(Self::Abort),
-            "ACK" | "NACK" => short(frame, "transaction").map(Self::Acknowledge),
+            "ACK" => acknowledgement(frame, version).map(Self::Acknowledge),
+            "NACK" if version > Version::V10 => acknowledgement(frame, version).map(Self::Acknowledge),
             "DISCONNECT" => Ok(Self::Disconnect),
             _ => Err(Complaint::new(
                 "command",
@@ -232,6 +233,20 @@ fn destination(frame: &Frame) -> Result<&str, Complaint> {
 
 fn transaction(frame: &Frame) -> Result<String, Complaint> {
     short(frame, "transaction")?.ok_or_else(|| Complaint::new("transaction", "must be there: it names the transaction"))
+}
+
+/// The transaction of an ACK or NACK that says what it is about, in the headers that its version has for that.
+fn acknowledgement(frame: &Frame, version: Version) -> Result<Option<String>, Complaint> {
+    const MUST_NAME: &str = "must be there: it names the message";
+    let due: &[&'static str] = match version {
+        Version::V10 => &["message-id"],
+        Version::V11 => &["message-id", "subscription"],
+        Version::V12 => &["id"],
+    };
+    if let Some(missing) = due.iter().find(|name| frame.header(name).is_none()) {
+        return Err(Complaint::new(missing, MUST_NAME));
+    }
+    short(frame, "transaction")
 }
 
 /// A header that is kept for a while.

@@ -20,13 +20,13 @@ use super::request::{self, Complaint, Connect, Request, Token};
 use super::transactions::Transactions;
 use crate::domain::api_key;
 use crate::hub::Snapshot;
-use crate::push::gate::{Asker, Refusal};
+use crate::push::gate::{Asker, KEY_TICK, Refusal};
 use crate::push::socket::Budget;
 use crate::push::wire::{Ending, Wire};
 use crate::push::{OpenStream, Streams, Transport};
 use crate::service::follow::Followings;
 use subscriptions::Subscriptions;
-use time::{KEY_TICK, PROOF_LIMIT, Task};
+use time::{PROOF_LIMIT, Task};
 
 /// Holds a conversation until its end.
 pub(in crate::push) async fn converse(mut wire: impl Wire, streams: &Arc<Streams>, asker: Asker, transport: Transport) {
@@ -71,6 +71,7 @@ enum End {
     Done,
     Stopping,
     Idle,
+    Unproven,
     Complaint(Complaint),
     Refusal(Refusal),
 }
@@ -131,7 +132,13 @@ impl Session {
                 () = sleep_until(at) => Turn::Time(task),
             };
             let outcome = match turn {
-                Turn::Received(Some(bytes)) => self.read(wire, &bytes).await,
+                Turn::Received(Some(bytes)) => {
+                    let outcome = self.read(wire, &bytes).await;
+                    if self.proven {
+                        wire.prove();
+                    }
+                    outcome
+                }
                 Turn::Received(None) => return Ending::Gone,
                 Turn::Change(key, snapshot) => self.tell_change(wire, key, &snapshot).await,
                 Turn::Time(task) => self.do_task(wire, task).await,
@@ -149,10 +156,21 @@ impl Session {
         }
         self.decoder.feed(bytes);
         let bad = |error: super::frame::FrameError| Complaint::new("frame", error.to_string());
+        let mut completes_a_frame = false;
         while let Some(frame) = self.decoder.next_frame().map_err(bad)? {
+            completes_a_frame = true;
             self.take_frame(wire, &frame).await?;
         }
-        Ok(())
+        if completes_a_frame { Ok(()) } else { self.charge() }
+    }
+
+    /// Takes something from the budget that costs nothing else: a heart-beat, a part of a frame, or a frame that is not charged
+    /// like a poll.
+    fn charge(&mut self) -> Result<(), End> {
+        if self.budget.take() {
+            return Ok(());
+        }
+        Err(Complaint::new("frame", "must come less often: more are sent than a page needs").into())
     }
 
     async fn take_frame(&mut self, wire: &mut impl Wire, frame: &Frame) -> Result<(), End> {
@@ -160,8 +178,8 @@ impl Session {
         let request = Request::read(frame, self.decoder.version)?;
         let is_new = self.heart_beat.is_none();
         // Those two are charged like polls.
-        if !matches!(request, Request::Subscribe(_) | Request::Tell(_)) && !self.budget.take() {
-            return Err(Complaint::new("frame", "must come less often: more are sent than a page needs").into());
+        if !matches!(request, Request::Subscribe(_) | Request::Tell(_)) {
+            self.charge()?;
         }
         match (request, is_new) {
             (Request::Connect(connect), true) => return self.connect(wire, connect).await,
@@ -199,6 +217,8 @@ impl Session {
             self.try_token(token, connect.order_id.as_deref()).await?;
         }
         self.credentials = connect.credentials;
+        // CONNECT is the one frame that has no receipt (STOMP 1.2, "Standard Headers").
+        self.receipt = None;
         let ours = Offer::of_server(self.streams.settings.heartbeat);
         self.heart_beat = Some(HeartBeat::agree(connect.heart_beat, ours, now));
         let connected = Frame::new("CONNECTED")

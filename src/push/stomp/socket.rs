@@ -75,7 +75,7 @@ impl Wire for Raw {
             Ending::Stopping => Closing::GOING_AWAY,
             Ending::Idle => Closing::NOTHING_FOLLOWED,
             Ending::Later => Closing::TRY_AGAIN,
-            Ending::Refused => Closing::UNAUTHORIZED,
+            Ending::Refused | Ending::Unproven => Closing::UNAUTHORIZED,
             Ending::Mistake => Closing::ours(1002, "the ERROR frame says what was wrong"),
         });
         self.socket.close(closing).await;

@@ -105,7 +105,7 @@ impl Session {
         }
     }
 
-    async fn open_order(&self, order_id: &str, token: &Token, shown: Option<Version>) -> Result<Opened, Refusal> {
+    async fn open_order(&mut self, order_id: &str, token: &Token, shown: Option<Version>) -> Result<Opened, Refusal> {
         let opening = Opening {
             order_id,
             token: token.expose(),
@@ -119,6 +119,8 @@ impl Session {
                 .gate
                 .refuse(&self.asker, Fault::TooManySubscriptions { most }));
         }
+        // What is followed already takes the place that it has.
+        self.orders.remove(&hot.id);
         Ok(match self.streams.holds.follow(&hot, shown) {
             Some(following) => Opened::Order(following),
             None => Opened::OrderWithoutPlace(hot.snapshot(), shown),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::super::gate::{Asker, Fault};
+use super::super::gate::{Asker, Fault, KEY_TICK};
 use super::super::socket::{Budget, Closing, Received, Socket};
 use super::super::{OpenStream, Streams, Transport};
 use super::messages::{self, Credentials, Request, Token};
@@ -92,17 +92,18 @@ impl Session {
             socket,
             orders,
             merchant,
+            open,
             ..
         } = self;
-        // Whoever is told goodbye waits on nothing any more.
-        drop((orders, merchant));
+        // Whoever is told goodbye waits on nothing any more, and a stop does not wait for the answer.
+        drop((orders, merchant, open));
         socket.close(closing).await;
     }
 
     async fn serve(&mut self, credentials: Option<Result<Credentials, Fault>>) -> Result<Infallible, Closing> {
         let mut clock = Clock {
             deadline: Deadline::Authentication(Instant::now() + AUTHENTICATION_LIMIT),
-            key_is_due: Box::pin(sleep_until(Instant::now() + self.streams.settings.heartbeat)),
+            key_is_due: Box::pin(sleep_until(Instant::now() + KEY_TICK)),
             drained: Box::pin(Arc::clone(&self.streams.holds).drained()),
         };
         match credentials {
@@ -153,7 +154,7 @@ impl Session {
             (_, snapshot) = self.orders.next() => Turn::Change(snapshot),
             change = next_of(&mut self.merchant) => Turn::MerchantChange(change),
             () = clock.key_is_due.as_mut() => {
-                clock.key_is_due.as_mut().reset(Instant::now() + self.streams.settings.heartbeat);
+                clock.key_is_due.as_mut().reset(Instant::now() + KEY_TICK);
                 Turn::KeyIsDue
             }
             () = until(clock.deadline) => Turn::TimeIsUp,

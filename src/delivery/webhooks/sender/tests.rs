@@ -47,6 +47,7 @@ fn delivery_to(url: &str) -> Claimed {
             current: WebhookSecret::new([7; _]),
             previous: None,
         },
+        endpoint_updated_at: chrono::DateTime::UNIX_EPOCH,
     }
 }
 

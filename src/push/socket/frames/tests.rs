@@ -105,6 +105,19 @@ proptest! {
     }
 }
 
+#[test]
+fn a_message_may_come_in_1024_fragments_and_one_more_is_told_as_what_it_is() {
+    for (fragments, ended) in [(1024, Closing::GONE), (1025, Closing::TOO_MANY_FRAGMENTS)] {
+        let mut bytes = Vec::new();
+        for fragment in 1..=fragments {
+            write_frame(&mut bytes, u8::from(fragment == 1), fragment == fragments, b"x");
+        }
+        let (arrived, closing) = read_all(&bytes, bytes.len());
+        assert_eq!(closing, ended, "{fragments}");
+        assert_eq!(arrived.len(), usize::from(ended == Closing::GONE));
+    }
+}
+
 /// Every kind of head, right and wrong, with every length that matters: what is wrong with a frame doesn't depend on how much of it has come.
 #[test]
 fn each_head_is_judged_alike_whether_it_comes_whole_or_byte_by_byte() {

@@ -85,6 +85,11 @@ impl Session {
                 let _ = self.send(wire, error).await;
                 return Ending::Mistake;
             }
+            End::Unproven => {
+                let reason = "nothing was opened in time: CONNECT, and SUBSCRIBE to an order with what opens it";
+                let fault = Fault::Unauthenticated { reason };
+                (self.streams.gate.refuse(&self.asker, fault), Ending::Unproven)
+            }
             End::Refusal(refusal) if matches!(refusal.status, 429 | 500..) => (refusal, Ending::Later),
             End::Refusal(refusal) if refusal.is_of_credentials() => (refusal, Ending::Refused),
             End::Refusal(refusal) => (refusal, Ending::Mistake),

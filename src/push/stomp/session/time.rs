@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{End, Session};
-use crate::push::gate::Fault;
+use crate::push::gate::{Fault, KEY_TICK};
 use crate::push::stomp::heart_beat::Due;
 use crate::push::stomp::request::Complaint;
 use crate::push::wire::Wire;
@@ -14,8 +14,6 @@ use crate::push::wire::Wire;
 pub(super) const PROOF_LIMIT: Duration = Duration::from_secs(5);
 /// How long one that did may follow nothing.
 const IDLE_LIMIT: Duration = Duration::from_mins(1);
-/// How often it is looked whether the API keys that opened something still do.
-pub(super) const KEY_TICK: Duration = Duration::from_secs(5);
 
 /// What is to be done when its time has come.
 #[derive(Debug, Clone, Copy)]
@@ -54,11 +52,7 @@ impl Session {
                 Err(Complaint::new("heart-beat", reason).into())
             }
             Task::Deadline if self.proven => Err(End::Idle),
-            Task::Deadline => {
-                let reason = "nothing was opened in time: CONNECT, and SUBSCRIBE to an order with what opens it";
-                let fault = Fault::Unauthenticated { reason };
-                Err(self.streams.gate.refuse(&self.asker, fault).into())
-            }
+            Task::Deadline => Err(End::Unproven),
             Task::LookAtKeys => self.look_at_keys().await,
         }
     }
