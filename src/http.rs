@@ -31,6 +31,8 @@ mod poll_metrics;
 mod prefer;
 mod question;
 mod report;
+mod request_id;
+mod route_metrics;
 pub mod routes;
 mod scope;
 mod status;
@@ -55,7 +57,7 @@ use limits::Limiter;
 use operations::Readiness;
 use pace::Pace;
 use poll_metrics::PollMetrics;
-use scope::RouteMetrics;
+use route_metrics::RouteMetrics;
 
 pub use desk::MessageDesk;
 pub use lane::{HEAD_LIMIT, IDLE_LIMIT, Lane, Replay};

@@ -16,7 +16,7 @@ use super::body::{self, is_json};
 use super::conditional::WritePrecondition;
 use super::error::ApiError;
 use super::orders::order_json;
-use super::scope::RequestId;
+use super::request_id::RequestId;
 use super::wire::UpdateBody;
 use super::{Door, MAX_BODY_BYTES};
 use crate::db::DbError;

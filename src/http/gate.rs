@@ -12,7 +12,7 @@ use super::cors::Grant;
 use super::error::ApiError;
 use super::fields::Fields as _;
 use super::limits::Cost;
-use super::scope::request_id;
+use super::request_id::request_id;
 use crate::domain::api_key::ApiKey;
 use crate::domain::order::{MerchantId, OrderId};
 use crate::hub::HotOrder;

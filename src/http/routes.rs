@@ -143,6 +143,11 @@ pub fn configure(config: &mut ServiceConfig) {
     config.default_service(web::to(|| async { Err::<HttpResponse, _>(ApiError::RouteNotFound) }));
 }
 
+/// What is below `/ws/`: asked for as often as polls, and held as they are.
+pub(super) fn is_sockjs(route: &str) -> bool {
+    route.starts_with("/ws/")
+}
+
 /// A transport of SockJS that a page opens, or loads as a script or a frame.
 fn by_get(resource: Resource) -> Resource {
     resource.route(web::get().to(sockjs::transport))

@@ -2,7 +2,6 @@
 //!
 //! A poll that goes well gets none of the first three: no id is made and no line is written for it.
 
-use std::collections::HashMap;
 use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,8 +13,7 @@ use actix_web::body::{BodySize, BoxBody, MessageBody as _};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method, StatusCode, Version};
-use actix_web::{Error, HttpMessage as _, HttpRequest, HttpResponse, ResponseError as _};
-use metrics::{Counter, Histogram, counter, histogram};
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
 use pin_project_lite::pin_project;
 
 use super::Door;
@@ -23,11 +21,10 @@ use super::error::{ApiError, PROBLEM_JSON};
 use super::fields::Fields;
 use super::lane::{HeadClock, InProgress};
 use super::limits::Allowance;
-use super::routes::{self, STATUS, UNMATCHED};
+use super::request_id::{RequestId, request_id};
+use super::routes::{self, STATUS};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What a report by id is counted and logged as: it shares its path with the polls, and nothing else.
-const REPORT: &str = "PUT /v1/orders/{id}/status";
 /// Routes that are asked for every few seconds, or by every payer: they get no line in the log when all is well.
 const QUIET: [&str; 7] = [
     STATUS,
@@ -40,122 +37,12 @@ const QUIET: [&str; 7] = [
 ];
 
 fn is_quiet(route: &str) -> bool {
-    QUIET.contains(&route) || is_sockjs(route)
-}
-
-/// What is below `/ws/`: asked for as often as polls, and held as they are.
-fn is_sockjs(route: &str) -> bool {
-    route.starts_with("/ws/")
+    QUIET.contains(&route) || routes::is_sockjs(route)
 }
 
 /// The middleware; see the module's head.
 #[derive(Debug, Clone)]
 pub struct RequestScope(pub Arc<Door>);
-
-/// Requests by route and outcome, and the time they took. The time of polls, and of the feed, is not taken: held ones would
-/// drown the rest.
-#[derive(Debug)]
-pub struct RouteMetrics {
-    routes: HashMap<&'static str, RouteCounters>,
-    polls: RouteCounters,
-    /// The polls' path, with the method that is no poll.
-    report: RouteCounters,
-    unmatched: RouteCounters,
-}
-
-#[derive(Debug)]
-struct RouteCounters {
-    route: &'static str,
-    outcomes: [Counter; 5],
-    seconds: Option<Histogram>,
-}
-
-const OUTCOMES: [&str; 5] = ["success", "not_modified", "client_error", "limited", "server_error"];
-
-impl RouteMetrics {
-    pub fn new() -> Self {
-        let routes = routes::table()
-            .into_iter()
-            .map(|route| (route.path, RouteCounters::new(route.path)));
-        Self {
-            routes: routes.collect(),
-            polls: RouteCounters::new(STATUS),
-            report: RouteCounters::new(REPORT),
-            unmatched: RouteCounters::new(UNMATCHED),
-        }
-    }
-
-    fn of(&self, request: &HttpRequest) -> &RouteCounters {
-        match request.match_name() {
-            Some(STATUS) if request.method() == Method::PUT => &self.report,
-            Some(STATUS) => &self.polls,
-            Some(name) => self.routes.get(name).unwrap_or(&self.unmatched),
-            None => &self.unmatched,
-        }
-    }
-}
-
-impl RouteCounters {
-    fn new(route: &'static str) -> Self {
-        let outcomes =
-            OUTCOMES.map(|outcome| counter!("payquery_http_requests_total", "route" => route, "outcome" => outcome));
-        let seconds = (![STATUS, routes::FEED].contains(&route) && !is_sockjs(route))
-            .then(|| histogram!("payquery_http_seconds", "route" => route));
-        Self {
-            route,
-            outcomes,
-            seconds,
-        }
-    }
-
-    fn count(&self, status: StatusCode, start: Instant) {
-        let outcome = match status.as_u16() {
-            429 => 3,
-            500.. => 4,
-            400.. => 2,
-            304 => 1,
-            _ => 0,
-        };
-        self.outcomes[outcome].increment(1);
-        if let Some(seconds) = &self.seconds {
-            seconds.record(start.elapsed());
-        }
-    }
-}
-
-/// The request's id, where one was needed.
-#[derive(Debug, Clone)]
-pub(super) struct RequestId(pub(super) Box<str>);
-
-/// The id that the client or a proxy gave, if it is one that a log line can hold; else a new one. The same for the whole request.
-pub(super) fn request_id(request: &HttpRequest) -> RequestId {
-    if let Some(id) = request.extensions().get::<RequestId>() {
-        return id.clone();
-    }
-    let id = RequestId::given_or_new(request.headers());
-    request.extensions_mut().insert(id.clone());
-    id
-}
-
-impl RequestId {
-    fn given_or_new(fields: &(impl Fields + ?Sized)) -> Self {
-        let given = fields.first("x-request-id").and_then(|id| std::str::from_utf8(id).ok());
-        Self::or_new(given)
-    }
-
-    /// That id, if it is one that a log line can hold; else a new one.
-    pub(super) fn or_new(given: Option<&str>) -> Self {
-        let given = given.filter(|id| is_printable_id(id));
-        Self(given.map_or_else(|| format!("{:032x}", fastrand::u128(..)).into(), Into::into))
-    }
-}
-
-fn is_printable_id(id: &str) -> bool {
-    (1..=128).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-}
 
 impl<S> Transform<S, ServiceRequest> for RequestScope
 where

@@ -11,7 +11,7 @@ use crate::http::client_address::{client_address, network_of};
 use crate::http::conditional::{KnownVersions, NoneMatch, WritePrecondition};
 use crate::http::orders::idempotency_key;
 use crate::http::prefer;
-use crate::http::scope::request_id;
+use crate::http::request_id::request_id;
 use crate::service::update::Precondition as _;
 
 /// The field's value, where the HTTP parser would let it through.

@@ -121,7 +121,7 @@ fn retry_after_is_read_as_seconds_and_as_a_date() {
         "{read:?}"
     );
     assert_eq!(read_retry_after(b"Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
-    for junk in [&b""[..], b"soon", b"-5", b"1.5", b"\xff"] {
+    for junk in [&b""[..], b"soon", b"-5", b"1.5", b"+5", b"\xff"] {
         assert_eq!(read_retry_after(junk), None, "{junk:?}");
     }
 }
