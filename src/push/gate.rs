@@ -1,6 +1,9 @@
 //! What streams need of the door for requests: who may follow what, and in which words a refusal is told. The door stands
 //! above this module and implements [`Gate`] (`http/gate.rs`), so streams have the polls' credentials, quotas and problems.
 
+#[cfg(test)]
+pub(super) mod shut;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -8,6 +8,8 @@
 
 mod answers;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! One connection of `/v1/ws`, from its handshake to its close.
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::Pin;
@@ -69,6 +72,17 @@ enum Deadline {
     None,
 }
 
+impl Clock {
+    fn new(streams: &Streams) -> Self {
+        let now = Instant::now();
+        Self {
+            deadline: Deadline::Authentication(now + AUTHENTICATION_LIMIT),
+            key_is_due: Box::pin(sleep_until(now + KEY_TICK)),
+            drained: Box::pin(Arc::clone(&streams.holds).drained()),
+        }
+    }
+}
+
 impl Session {
     pub(super) fn new(streams: Arc<Streams>, asker: Asker, socket: Socket) -> Self {
         Self {
@@ -101,11 +115,7 @@ impl Session {
     }
 
     async fn serve(&mut self, credentials: Option<Result<Credentials, Fault>>) -> Result<Infallible, Closing> {
-        let mut clock = Clock {
-            deadline: Deadline::Authentication(Instant::now() + AUTHENTICATION_LIMIT),
-            key_is_due: Box::pin(sleep_until(Instant::now() + KEY_TICK)),
-            drained: Box::pin(Arc::clone(&self.streams.holds).drained()),
-        };
+        let mut clock = Clock::new(&self.streams);
         match credentials {
             Some(Ok(credentials)) => self.authenticate(credentials).await?,
             Some(Err(fault)) => {
@@ -117,9 +127,13 @@ impl Session {
             }
             None => {}
         }
+        self.go_on(&mut clock).await
+    }
+
+    async fn go_on(&mut self, clock: &mut Clock) -> Result<Infallible, Closing> {
         loop {
-            self.wind(&mut clock);
-            match self.wait(&mut clock).await {
+            self.wind(clock);
+            match self.wait(clock).await {
                 Turn::Received(Received::Text(text)) => self.answer(&text).await?,
                 Turn::Received(Received::Binary(_)) => return Err(Closing::TEXT_IS_DUE),
                 Turn::Received(Received::End(closing)) => return Err(closing),
