@@ -114,13 +114,13 @@ impl Payquery {
         Ok(())
     }
 
-    /// A value of `/metrics`.
+    /// A value of `/metrics`: of the series of that name and labels, or the sum of all of that name.
     pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let answer = self.connect().await?.ask(&get("/metrics", &[])).await?.expect(200)?;
         let text = String::from_utf8(answer.body)?;
         let values = text.lines().filter_map(|line| {
             let (series, value) = line.rsplit_once(' ')?;
-            (series.split('{').next() == Some(name)).then(|| value.parse::<f64>().unwrap_or(0.0))
+            (series == name || series.split('{').next() == Some(name)).then(|| value.parse::<f64>().unwrap_or(0.0))
         });
         Ok(values.sum())
     }
