@@ -89,7 +89,7 @@ async fn a_name_that_leads_elsewhere_a_moment_later_leads_nobody_there() {
             "{url}: looked at and connected to by one answer"
         );
         let second = sender.send(&delivery_to(url)).await.attempt;
-        assert_eq!(second.error.as_deref(), Some("address_refused"), "{url}");
+        assert_eq!(second.error.as_deref(), Some("no_address"), "{url}");
         assert_eq!(
             (taken.load(Ordering::SeqCst), asked.load(Ordering::SeqCst)),
             (1, 2),
