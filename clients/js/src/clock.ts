@@ -1,6 +1,6 @@
 /** Time and chance, so that tests can hold both still. */
 export interface Clock {
-  /** Milliseconds. */
+  /** Milliseconds since whenever: only how much goes by counts. */
   now(): number;
   /** Calls once, after `ms` milliseconds; returns what cancels it. */
   after(ms: number, call: () => void): () => void;
@@ -9,13 +9,30 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  // The time of day may be set; mini-programs have no other.
+  now: () => (typeof performance !== 'undefined' ? performance : Date).now(),
   after(ms, call) {
     const timer = setTimeout(call, ms);
     return () => clearTimeout(timer);
   },
   random: () => Math.random(),
 };
+
+/** The clock, but for its being set back: its time stands still then, and goes on from there. */
+export function monotonic(clock: Clock): Clock {
+  let last = clock.now();
+  let time = 0;
+  return {
+    now() {
+      const now = clock.now();
+      time += Math.max(0, now - last);
+      last = now;
+      return time;
+    },
+    after: (ms, call) => clock.after(ms, call),
+    random: () => clock.random(),
+  };
+}
 
 /** Durations in milliseconds. The defaults fit mini-programs, browsers and payquery's own; they are rarely changed. */
 export interface Timing {

@@ -8,6 +8,7 @@ import {
   type WatchOptions,
   watchPayment,
 } from 'payquery-client';
+import { systemClock } from '../src/clock';
 import { FakeClock } from './support/fake_clock';
 import { answer, document, Scripted } from './support/scripted';
 
@@ -195,13 +196,31 @@ test('Retry-After is kept also by a callback that refreshes, and it is asked onc
   assert.equal(adapter.calls.length, 2);
 });
 
-test('a Retry-After may be a date', () => {
-  const clock = new FakeClock();
-  clock.time = Date.parse('2026-11-20T10:00:00Z');
-  const { adapter, handle } = watch({ clock });
+test('a Retry-After may be a date', (t) => {
+  const { adapter, handle, pause } = watch();
+  t.mock.method(Date, 'now', () => Date.parse('2026-11-20T10:00:00Z'));
   adapter.last.onAnswer(answer(503, '', { 'retry-after': 'Fri, 20 Nov 2026 10:00:12 GMT' }));
-  assert.equal(clock.pending()[0], 12_500);
+  assert.equal(pause(), 12_500);
   handle.stop();
+});
+
+test("setting this machine's clock, back or forward, changes neither the pace nor giveUpAfter", async (t) => {
+  const timers: number[] = [];
+  t.mock.method(globalThis, 'setTimeout', (_: unknown, ms: number) => timers.push(ms));
+  const { now } = Date;
+  for (const hours of [-24, 24]) {
+    const { adapter, handle } = watch({ clock: systemClock });
+    t.mock.method(Date, 'now', () => now() + hours * 3_600_000);
+    timers.length = 0;
+    adapter.last.onAnswer(answer(503, '', { 'retry-after': '20' }));
+    handle.pause();
+    handle.resume();
+    handle.stop();
+    const [retry = 0, deadline = 0, rest = 0] = timers;
+    assert.ok(retry >= 20_000 && retry <= 21_000, `${retry}`);
+    assert.ok(deadline > HALF_HOUR - 1_000 && deadline <= HALF_HOUR, `${deadline}`);
+    assert.ok(rest > 19_000 && rest <= 20_000, `${rest}`);
+  }
 });
 
 test('a request without an answer is given up, and its late answer is not heard', () => {

@@ -64,7 +64,7 @@ export function judgeAnswer(port: Port, answer: Answer, body = answer.body): End
     failure: failure(code, message),
   });
 
-  const { rest } = readPace(answer, port.clock.now());
+  const { rest } = readPace(answer);
   if (status === 429) return { kind: 'busy', delay: rest || port.timing.poll };
   if (status === 503 && rest) return { kind: 'busy', delay: rest, failure: failure('unavailable', 'busy') };
   if (status >= 500) return { kind: 'broken', failure: failure('unavailable', 'cannot answer') };

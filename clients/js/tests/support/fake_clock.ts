@@ -8,12 +8,14 @@ interface Timer {
 /** A clock that stands still until it is told to go on. Chance is always `chance`. */
 export class FakeClock implements Clock {
   time = 0;
+  /** How far what it shows was set forward; back, if it is below nothing. In milliseconds. */
+  skew = 0;
   private timers: Timer[] = [];
 
   constructor(public chance = 0.5) {}
 
   now(): number {
-    return this.time;
+    return this.time + this.skew;
   }
 
   after(ms: number, call: () => void): () => void {

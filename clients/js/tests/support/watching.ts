@@ -109,6 +109,11 @@ export class Watching {
     return this.clock.now();
   }
 
+  /** Sets the clock of whoever holds the phone, by so many milliseconds. */
+  setClock(ms: number): void {
+    if (this.clock instanceof FakeClock) this.clock.skew += ms;
+  }
+
   advance(ms: number): void {
     if (this.clock instanceof FakeClock) this.clock.advance(ms);
   }
