@@ -18,8 +18,11 @@ export const systemClock: Clock = {
   random: () => Math.random(),
 };
 
-/** The clock, but for its being set back: its time stands still then, and goes on from there. */
-export function monotonic(clock: Clock): Clock {
+/** What is longer, setTimeout takes for nothing at all; in milliseconds. */
+const MAX_TIMER = 2 ** 31 - 1;
+
+/** The clock, made safe. Set back, its time stands still, and goes on from there; no timer is too long. */
+export function steady(clock: Clock): Clock {
   let last = clock.now();
   let time = 0;
   return {
@@ -29,7 +32,7 @@ export function monotonic(clock: Clock): Clock {
       last = now;
       return time;
     },
-    after: (ms, call) => clock.after(ms, call),
+    after: (ms, call) => clock.after(Math.min(ms, MAX_TIMER), call),
     random: () => clock.random(),
   };
 }

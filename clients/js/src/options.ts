@@ -1,6 +1,6 @@
 import type { Adapter } from './adapters/adapter';
 import { detectAdapter } from './adapters/detection';
-import { type Clock, defaultTiming, monotonic, systemClock, type Timing } from './clock';
+import { type Clock, defaultTiming, steady, systemClock, type Timing } from './clock';
 import type { StatusDocument } from './document';
 import type { WatchError } from './errors';
 import type { TransportName } from './transports/transport';
@@ -79,7 +79,7 @@ export function readOptions(options: WatchOptions): Settings | string {
   return {
     options,
     adapter,
-    clock: monotonic(options.clock || systemClock),
+    clock: steady(options.clock || systemClock),
     timing: { ...defaultTiming, ...options.timing },
     transports: [first, ...others],
     statusUrl: `${base}/v1/orders/${encodeURIComponent(orderId)}/status`,

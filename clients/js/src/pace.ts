@@ -1,5 +1,8 @@
 import type { Answer } from './adapters/adapter';
 
+/** Whatever it names, in milliseconds: its least pace is a second. */
+const LEAST_POLL = 1_000;
+
 /** How long the server wants to be left alone, in milliseconds. */
 export interface Pace {
   /** `X-Poll-Interval`: the pace of polls. */
@@ -11,7 +14,7 @@ export interface Pace {
 export function readPace(answer: Answer): Pace {
   const poll = Number.parseFloat(answer.header('x-poll-interval') || '');
   const rest = Math.max(readRetryAfter(answer.header('retry-after')), readQuota(answer.header('ratelimit')));
-  return { poll: poll > 0 ? poll * 1000 : undefined, rest };
+  return { poll: poll > 0 ? Math.max(poll * 1000, LEAST_POLL) : undefined, rest };
 }
 
 function readRetryAfter(value: string | undefined): number {

@@ -11,8 +11,8 @@ import type { Ending, TransportName } from './transports/transport';
 const GOOD_LIFE = 10_000;
 /** A session this young is asking already: a refresh has nothing to add. In milliseconds. */
 const YOUNG = 1_000;
-/** setTimeout takes no more; in milliseconds. */
-const MAX_TIMER = 2 ** 31 - 1;
+/** However long the server asks for: a payer waits. In milliseconds. */
+const MAX_DELAY = 3_600_000;
 
 /** Watches one payment until it is final. It begins at once. */
 export function watchPayment(options: WatchOptions): PaymentWatch {
@@ -118,8 +118,7 @@ class Watch implements PaymentWatch {
     this.failures = 0;
     this.ladder.begin();
     this.runningSince = this.now();
-    const patience = Math.min(this.timeLeft, MAX_TIMER);
-    this.stopDeadline = this.settings.clock.after(patience, () => this.giveUp());
+    this.stopDeadline = this.settings.clock.after(this.timeLeft, () => this.giveUp());
     this.open();
   }
 
@@ -187,13 +186,13 @@ class Watch implements PaymentWatch {
     const { kind } = ending;
     if (ending.kind === 'refused') return this.end(ending.failure);
     const steppedDown = this.ladder.learn(ending, lived);
+    const asked = Math.min('delay' in ending ? ending.delay : 0, MAX_DELAY);
     if (ending.kind === 'answered') {
       this.failures = 0;
-      this.notBefore = this.now() + ending.rest;
-      return this.later(ending.delay);
+      this.notBefore = this.now() + Math.min(ending.rest, asked);
+      return this.later(asked);
     }
     if (kind === 'over' && lived >= GOOD_LIFE) this.failures = 0;
-    const asked = 'delay' in ending ? ending.delay : 0;
     if (kind === 'busy') this.notBefore = this.now() + asked;
     if ('failure' in ending && !steppedDown) {
       this.complain(ending.failure);

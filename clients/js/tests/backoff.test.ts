@@ -13,6 +13,7 @@ import { FakeClock } from './support/fake_clock';
 import { answer, document, Scripted } from './support/scripted';
 
 const HALF_HOUR = 30 * 60_000;
+const HOUR = 2 * HALF_HOUR;
 
 function watch(options: Partial<WatchOptions> = {}, chance = 0.5) {
   const clock = new FakeClock(chance);
@@ -164,6 +165,36 @@ test("the pace is the server's: X-Poll-Interval, and no less than Retry-After or
     adapter.last.onAnswer(answer(200, document(1), headers as Record<string, string>));
     assert.equal(pause(), expected, JSON.stringify(headers));
   }
+});
+
+test('however long or short a pause the server asks for, it lasts for an hour at most, and polls a second at least', () => {
+  const monthAndMore = { 'x-poll-interval': '3000000', 'retry-after': '3000000', ratelimit: '"poll";r=0;t=3000000' };
+  for (const [name, value] of Object.entries(monthAndMore)) {
+    const status = name === 'retry-after' ? 429 : 200;
+    const { clock, adapter, handle, pause } = watch({ giveUpAfter: Infinity }, 0);
+    adapter.last.onAnswer(answer(status, document(1), { [name]: value }));
+    assert.equal(pause(), HOUR, name);
+    clock.advance(HOUR - 1);
+    handle.pause();
+    handle.resume();
+    assert.equal(adapter.calls.length, name === 'x-poll-interval' ? 2 : 1, name);
+    clock.advance(1);
+    assert.equal(adapter.calls.length, 2, `${name}: it asks again`);
+    handle.stop();
+  }
+  const { adapter, pause } = watch();
+  adapter.last.onAnswer(answer(200, document(1), { 'x-poll-interval': '0.001' }));
+  assert.equal(pause(), 1_000);
+});
+
+test('a stream that asks for a pause of months is opened anew after an hour', () => {
+  const { clock, adapter, handle, pause } = watch({ transport: 'sse', giveUpAfter: Infinity }, 0);
+  adapter.last.onChunk?.(new TextEncoder().encode('retry: 9999999999\n\n'));
+  adapter.last.onAnswer(answer(200));
+  assert.equal(pause(), HOUR);
+  clock.advance(HOUR);
+  assert.equal(adapter.calls.length, 2);
+  handle.stop();
 });
 
 test('Retry-After is kept by 429 and 503, whatever the screen does, and spread by jitter', () => {
