@@ -46,11 +46,13 @@ export function openSession(settings: Settings, name: TransportName, events: Ses
     events.onEnd(ending, clock.now() - begun);
   };
   const fail = (message: string) =>
-    end(proven ? { kind: 'over', delay: 0 } : { kind: 'broken', failure: { code: 'unreachable', message } });
+    end(
+      proven
+        ? { kind: 'over', delay: 0 }
+        : { kind: 'broken', failure: { code: 'unreachable', message: `${message}: ${settings.statusUrl}` } },
+    );
   const port: Port = {
     ...settings,
-    orderId: settings.options.orderId,
-    clientSecret: settings.options.clientSecret,
     version: events.version,
     troubled: events.troubled,
     offer: (value) => live && events.offer(value),

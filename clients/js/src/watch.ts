@@ -1,3 +1,4 @@
+import { type CallbackName, type CallbackValue, tell } from './callbacks';
 import { jitter } from './clock';
 import { readDocument, type StatusDocument } from './document';
 import { type Failure, WatchError } from './errors';
@@ -16,12 +17,10 @@ const MAX_DELAY = 3_600_000;
 
 /** Watches one payment until it is final. It begins at once. */
 export function watchPayment(options: WatchOptions): PaymentWatch {
-  const settings = readOptions(options);
-  return typeof settings === 'string' ? refuse(options, settings) : new Watch(settings);
+  const given = Object(options) as WatchOptions;
+  const settings = readOptions(given);
+  return typeof settings === 'string' ? refuse(given, settings) : new Watch(settings);
 }
-
-type CallbackName = 'onStatus' | 'onFinal' | 'onError' | 'onRecovery' | 'onUnknown' | 'onTransport';
-type CallbackValue<Name extends CallbackName> = Parameters<NonNullable<WatchOptions[Name]>>[0];
 
 class Watch implements PaymentWatch {
   document: StatusDocument | undefined;
@@ -164,7 +163,7 @@ class Watch implements PaymentWatch {
 
   /** The one gate: only what is newer comes through, from whichever transport, and after the final one nothing. */
   private offer(value: unknown): boolean {
-    const document = readDocument(value, this.settings.options.orderId);
+    const document = readDocument(value, this.settings.orderId);
     if (!document) return false;
     this.recover(); // first, since after the final one nothing is told
     if (this.ended) return true;
@@ -241,15 +240,7 @@ class Watch implements PaymentWatch {
     this.stopLife();
   }
 
-  /** A caller's mistake must not end the watch; it is thrown where the environment reports it. */
   private tell<Name extends CallbackName>(name: Name, value: CallbackValue<Name>): void {
-    const { clock, options } = this.settings;
-    try {
-      (options[name] as ((value: CallbackValue<Name>) => void) | undefined)?.call(options, value);
-    } catch (error) {
-      clock.after(0, () => {
-        throw error;
-      });
-    }
+    tell(this.settings.options, name, value, this.settings.clock);
   }
 }
