@@ -22,7 +22,7 @@ export interface WatchOptions {
    * and says this once until things are well again. Without `onError` the console hears of what is fatal.
    */
   onError?(error: WatchError): void;
-  /** After an error that was not fatal: things are well again. Take the hint off the screen. */
+  /** After an error that was not fatal, or `onUnknown`: things are well again. Take the hint off the screen. */
   onRecovery?(last: StatusDocument | undefined): void;
   /** `giveUpAfter` is over and the outcome is unknown. Offer "check again", which is `refresh()`; never "pay again". */
   onUnknown?(last: StatusDocument | undefined): void;

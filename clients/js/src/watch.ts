@@ -5,7 +5,7 @@ import { type Failure, WatchError } from './errors';
 import { type PaymentWatch, refuse } from './handle';
 import { Ladder } from './ladder';
 import { readOptions, type Settings, type WatchOptions } from './options';
-import { openSession } from './session';
+import { openSession, type SessionEvents } from './session';
 import type { Ending, TransportName } from './transports/transport';
 
 /** A session that lived this long ends a row of failures, in milliseconds. */
@@ -43,7 +43,8 @@ class Watch implements PaymentWatch {
   private timeLeft = 0;
   private runningSince = 0;
   private failures = 0;
-  private complained = false;
+  /** What the screen shows until it hears that things are well again. */
+  private trouble: 'error' | 'unknown' | undefined;
   /** The server wants to be left alone until then, whatever the screen does. */
   private notBefore = 0;
 
@@ -90,7 +91,6 @@ class Watch implements PaymentWatch {
     });
     this.final.catch(() => {}); // who does not use the promise need not catch
     this.timeLeft = giveUpAfter;
-    this.complained = false;
     if (adapter.live) {
       this.stopLife = adapter.live({
         hide: () => options.pauseWhenHidden !== false && this.cover('app'),
@@ -147,12 +147,15 @@ class Watch implements PaymentWatch {
       if (!this.running) return; // the callback stopped or paused it
     }
     this.openedAt = this.now();
-    this.closeSession = openSession(this.settings, name, {
+    const events: SessionEvents = {
       version: () => this.version(),
-      troubled: () => this.complained,
+      troubled: () => !!this.trouble,
       offer: (value) => this.offer(value),
       onGood: () => this.recover(),
       onEnd: (ending, lived) => this.proceed(ending, lived),
+    };
+    openSession(this.settings, name, events, (close) => {
+      this.closeSession = close;
     });
   }
 
@@ -169,10 +172,10 @@ class Watch implements PaymentWatch {
     if (this.ended) return true;
     if (document.version <= this.version()) return true;
     this.document = document;
+    if (document.final) this.resolve(document); // first, since whoever stops it on hearing of this has his outcome
     this.tell('onStatus', document);
     if (document.final && !this.ended) {
       this.finish();
-      this.resolve(document);
       this.tell('onFinal', document);
     }
     return true;
@@ -203,14 +206,14 @@ class Watch implements PaymentWatch {
   }
 
   private complain(failure: Failure | undefined): void {
-    if (!failure || this.complained) return;
-    this.complained = true;
+    if (!failure || this.trouble === 'error') return;
+    this.trouble = 'error';
     this.tell('onError', new WatchError(failure, false));
   }
 
   private recover(): void {
-    if (!this.complained) return;
-    this.complained = false;
+    if (!this.trouble) return;
+    this.trouble = undefined;
     this.tell('onRecovery', this.document);
   }
 
@@ -225,7 +228,7 @@ class Watch implements PaymentWatch {
     this.finish();
     this.reject(error);
     if (failure.code === 'unknown') {
-      this.ended = 'unknown';
+      this.ended = this.trouble = 'unknown';
       this.tell('onUnknown', this.document);
     } else if (failure.code !== 'stopped') {
       this.tell('onError', error);

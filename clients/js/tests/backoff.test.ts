@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   type Adapter,
+  type Answer,
+  type Call,
   type SocketEvents,
   type StatusDocument,
   type WatchError,
@@ -419,4 +421,61 @@ test('a callback may stop the watch, and hears no more', () => {
   adapter.last.onAnswer(answer(200, document(2, 'succeeded')));
   assert.deepEqual(finals, []);
   assert.deepEqual(clock.pending(), []);
+});
+
+test('who stops the watch on hearing of the final document still has it by the promise', async () => {
+  const watched = watch({ onStatus: () => watched.handle.stop() });
+  watched.adapter.last.onAnswer(answer(200, document(2, 'succeeded')));
+  assert.equal((await watched.handle.final).status, 'succeeded');
+});
+
+/** An environment that answers while it is being asked. */
+class Prompt extends Scripted {
+  constructor(private readonly given: () => Answer) {
+    super();
+  }
+
+  override request(call: Call): () => void {
+    const abort = super.request(call);
+    this.last.onAnswer(this.given());
+    return abort;
+  }
+}
+
+test('an answer that is there at once is an answer, and the last one leaves nothing behind', () => {
+  for (const transport of ['polling', 'longpoll'] as const) {
+    const adapter = new Prompt(() => answer(200, document(2, 'succeeded')));
+    const { clock, statuses, finals } = watch({ adapter, transport });
+    assert.deepEqual([statuses.length, finals.length, adapter.open, clock.pending()], [1, 1, 0, []]);
+    clock.advance(HALF_HOUR);
+    assert.equal(adapter.calls.length, 1);
+  }
+});
+
+test('after "unknown" and a refresh the screen hears that things are well, also when nothing is new', () => {
+  for (const fails of [false, true]) {
+    const told: string[] = [];
+    const { clock, adapter, handle, pause } = watch({
+      transport: 'longpoll',
+      giveUpAfter: 60_000,
+      onError: ({ code }) => told.push(code),
+      onUnknown: () => told.push('unknown'),
+      onRecovery: (last) => told.push(`recovery ${last?.version}`),
+    });
+    adapter.last.onAnswer(answer(200, document(1)));
+    clock.advance(0);
+    clock.advance(60_000);
+    told.splice(0, told.indexOf('unknown'));
+    handle.refresh();
+    if (fails) {
+      adapter.last.onFailure('no network');
+      clock.advance(pause() || 0);
+    }
+    assert.ok(!adapter.last.url.includes('wait'), 'it asks for a quick answer');
+    adapter.last.onAnswer(answer(304));
+    assert.deepEqual(told, ['unknown', ...(fails ? ['unreachable'] : []), 'recovery 1']);
+    clock.advance(0);
+    assert.ok(adapter.last.url.includes('wait'));
+    handle.stop();
+  }
 });
