@@ -45,6 +45,8 @@ test('a page that comes back from the history asks at once', async (t) => {
   const order = await service.createOrder();
   const payer = await chromium.watch(t, options(proxy.url, order, { timing: {} }));
   const { page } = payer;
+  // The one event that each browser tells such a page is to do it alone.
+  await page.evaluate(`addEventListener('visibilitychange', (event) => event.stopImmediatePropagation(), true)`);
   await until('it is held', () => proxy.open().some(({ kind }) => kind === 'longpoll'));
   await payer.leave();
   await until('nothing is open', () => !proxy.open().length);

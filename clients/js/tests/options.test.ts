@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type PaymentWatch, watchPayment, webAdapter, withPayment } from 'payquery-client';
+import { defaultTiming } from '../src/clock';
+import { FakeClock } from './support/fake_clock';
 import { Recorder } from './support/recorder';
 import { answer, document, Scripted } from './support/scripted';
 import { until } from './support/waiting';
@@ -92,4 +94,23 @@ test('what could not be reached is named, without the secret', async (t) => {
   adapter.last.onFailure('no network');
   await until('it is told', () => payer.errors.length);
   assert.equal(payer.errors[0]?.message, `no network: ${BASE}/v1/orders/${ORDER.id}/status`);
+});
+
+test('the durations that the documentation names are the ones that hold', () => {
+  assert.deepEqual(defaultTiming, {
+    wait: 25,
+    answer: 10_000,
+    poll: 5_000,
+    open: 5_000,
+    silence: 40_000,
+    heartbeat: 15_000,
+    backoff: 1_000,
+    backoffMax: 30_000,
+    steady: 45_000,
+    settle: 20_000,
+    rest: 60_000,
+  });
+  const clock = new FakeClock();
+  watchPayment({ baseUrl: BASE, orderId: 'a', clientSecret: 's', clock, adapter: new Scripted() });
+  assert.deepEqual(clock.pending(), [10_000, 30 * 60_000], 'an answer, and giveUpAfter');
 });

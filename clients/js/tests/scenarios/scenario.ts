@@ -149,7 +149,7 @@ export async function nextRequest({ payer, proxy }: Stage, count: number): Promi
 }
 
 /** The shortest time that any request or stream is given to answer; pauses are shorter here. In milliseconds. */
-const WATCHDOG = 5_000;
+export const WATCHDOG = 5_000;
 
 /** Neither a timer runs nor a connection is open: nothing will be asked, however long one waits. */
 export async function assertRest({ payer, proxy }: Stage): Promise<void> {
