@@ -22,7 +22,16 @@ function privateNames() {
   );
 }
 
-const names = privateNames();
+/**
+ * Members of what never leaves the library: what a session is lent, how it ends, what the ladder knows. None that is asked
+ * for by `in`, since a string keeps its length.
+ */
+const INNER = [
+  'statusUrl socketUrl settings transports troubled prove arm offer onGood onEnd kind held',
+  'ladder begin learn level cut falls rests retry tell',
+].flatMap((names) => names.split(' '));
+
+const names = [...privateNames(), ...INNER];
 const common = {
   bundle: true,
   minify: true,
@@ -71,4 +80,4 @@ for (const entry of ['index', 'react', 'vue']) {
     writeFileSync(`dist/${entry}.${ending}`, `export * from './types/${entry}.js';\n`);
   }
 }
-console.log(`short names for ${names.length} private members`);
+console.log(`short names for ${names.length} inner members`);

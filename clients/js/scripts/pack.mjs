@@ -25,7 +25,7 @@ if (stray.length) throw new Error(`these do not belong into the package: ${stray
 for (const needed of ['README.md', 'README.zh-CN.md', 'LICENSE', 'dist/index.mjs', 'miniprogram_dist/index.js']) {
   if (!files.some(({ path }) => path === needed)) throw new Error(`the package lacks ${needed}`);
 }
-const { dependencies, miniprogram } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+const { dependencies, miniprogram, typesVersions } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 if (dependencies) throw new Error('there are run-time dependencies');
 if (miniprogram !== 'miniprogram_dist') throw new Error('package.json lacks the field for mini-programs');
 
@@ -33,7 +33,7 @@ run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', place]
 const installed = join(place, 'node_modules', 'payquery-client');
 mkdirSync(installed, { recursive: true });
 run('sh', ['-c', `tar -xzf ../../*.tgz --strip-components=1`], installed);
-for (const name of ['react', 'vue', '@types', '@vue', 'csstype', 'typescript']) {
+for (const name of ['react', 'vue', '@types', '@vue', 'csstype', 'typescript', 'miniprogram-api-typings']) {
   symlinkSync(join(root, 'node_modules', name), join(place, 'node_modules', name));
 }
 const USE = `
@@ -52,23 +52,41 @@ export const helpers = [usePayment, inVue];\n`;
 // One way of importing each, and what bundlers take.
 for (const name of ['esm.mts', 'cjs.cts', 'bundled.ts']) writeFileSync(join(place, name), SOURCE);
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-const strict = [
-  '--noEmit',
-  '--strict',
-  '--exactOptionalPropertyTypes',
-  '--target',
-  'es2022',
-  '--lib',
-  'es2022,dom',
-  '--types',
-  '',
-];
-for (const [files, module, resolution] of [
-  [['esm.mts', 'cjs.cts'], 'node16', 'node16'],
-  [['bundled.ts'], 'esnext', 'bundler'],
+/** A mini-program: WeChat's types, and nothing of a browser. */
+const MINI = `import { miniAdapter, watchPayment, withPayment } from 'payquery-client';
+  Page(withPayment({
+    data: { note: '' },
+    again() { this.payment?.refresh(); },
+  }, function (query) {
+    return {
+      baseUrl: 'https://pay.example.com', orderId: query['id'] || '', clientSecret: query['secret'] || '',
+      adapter: miniAdapter(wx),
+      onStatus: ({ status }) => this.setData({ note: status }),
+      onError: () => this.again(),
+    };
+  }));
+  // @ts-expect-error the options have no such member
+  watchPayment({ baseUrl: '', orderId: '', clientSecret: '', onPaid() {} });\n`;
+/** A browser's own fetch and Node's are taken, and the state of both helpers is as it is documented. */
+const WEB = `import { webAdapter } from 'payquery-client';
+  import { usePayment } from 'payquery-client/vue';
+  export const adapters = [webAdapter({ fetch, WebSocket }), webAdapter({ fetch: (url, init) => fetch(url, init) })];
+  const payment = usePayment(() => undefined);
+  export const status: string | undefined = payment.value.document?.status;
+  export const acts = () => [payment.value.pause(), payment.value.resume(), payment.value.refresh()];\n`;
+writeFileSync(join(place, 'mini.ts'), MINI);
+writeFileSync(join(place, 'web.ts'), WEB);
+const strict = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022'];
+for (const [files, module, resolution, lib, types = ''] of [
+  [['esm.mts', 'cjs.cts'], 'node16', 'node16', 'es2022,dom'],
+  [['bundled.ts', 'web.ts'], 'esnext', 'bundler', 'es2022,dom'],
+  [['mini.ts'], 'esnext', 'bundler', 'es2018', 'miniprogram-api-typings'],
 ]) {
-  run(process.execPath, [tsc, ...strict, '--module', module, '--moduleResolution', resolution, ...files], place);
+  const how = ['--module', module, '--moduleResolution', resolution, '--lib', lib, '--types', types];
+  execFileSync(process.execPath, [tsc, ...strict, ...how, ...files], { cwd: place, stdio: 'inherit' });
 }
+// Older ways of resolving know no "exports"; this TypeScript does not have them any more.
+for (const [path] of Object.values(typesVersions['*'])) readFileSync(join(installed, path));
 
 const names = 'WatchError,miniAdapter,watchPayment,webAdapter,withPayment';
 const list = '.filter((name) => name !== "default" && name !== "module.exports").sort().join()';

@@ -22,7 +22,8 @@ await build({
   outdir: '.tests',
   outExtension: { '.js': '.mjs' },
   bundle: true,
-  packages: 'external', // so `payquery-client` is what was built, as it is shipped
+  packages: 'external',
+  external: ['payquery-client', 'payquery-client/*'], // it is what was built, as it is shipped, and not tsconfig's path
   platform: 'node',
   format: 'esm',
   target: 'node18',

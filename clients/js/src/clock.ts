@@ -1,6 +1,6 @@
 /** Time and chance, so that tests can hold both still. */
 export interface Clock {
-  /** Milliseconds. */
+  /** Milliseconds since whenever: only how much goes by counts. */
   now(): number;
   /** Calls once, after `ms` milliseconds; returns what cancels it. */
   after(ms: number, call: () => void): () => void;
@@ -9,13 +9,33 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  // The time of day may be set; mini-programs have no other.
+  now: () => (typeof performance !== 'undefined' ? performance : Date).now(),
   after(ms, call) {
     const timer = setTimeout(call, ms);
     return () => clearTimeout(timer);
   },
   random: () => Math.random(),
 };
+
+/** What is longer, setTimeout takes for nothing at all; in milliseconds. */
+const MAX_TIMER = 2 ** 31 - 1;
+
+/** The clock, made safe. Set back, its time stands still, and goes on from there; no timer is too long. */
+export function steady(clock: Clock): Clock {
+  let last = clock.now();
+  let time = 0;
+  return {
+    now() {
+      const now = clock.now();
+      time += Math.max(0, now - last);
+      last = now;
+      return time;
+    },
+    after: (ms, call) => clock.after(Math.min(ms, MAX_TIMER), call),
+    random: () => clock.random(),
+  };
+}
 
 /** Durations in milliseconds. The defaults fit mini-programs, browsers and payquery's own; they are rarely changed. */
 export interface Timing {

@@ -1,3 +1,5 @@
+import { tell } from './callbacks';
+import { systemClock } from './clock';
 import type { StatusDocument } from './document';
 import { WatchError } from './errors';
 import type { WatchOptions } from './options';
@@ -26,7 +28,7 @@ export function refuse(options: WatchOptions, message: string): PaymentWatch {
   const error = new WatchError({ code: 'bad_options', message }, true);
   const final = Promise.reject(error);
   let stopped = false;
-  final.catch(() => stopped || options.onError?.(error));
+  final.catch(() => stopped || tell(options, 'onError', error, systemClock));
   const nothing = () => {};
   const stop = () => {
     stopped = true;

@@ -2,7 +2,7 @@ import type { Clock, Timing } from './clock';
 import type { Ending, TransportName } from './transports/transport';
 
 /** The higher, the fewer requests. A step down never costs more than some delay, so it is taken lightly. */
-const LEVEL: Record<TransportName, number> = { websocket: 2, sse: 2, longpoll: 1, polling: 0 };
+export const LEVEL: Record<TransportName, number> = { websocket: 2, sse: 2, longpoll: 1, polling: 0 };
 /** Sessions cut short, one after another, that make a transport a bad one. */
 const MAX_CUT = 2;
 /** A request that ends sooner was not held, in milliseconds. */

@@ -1,5 +1,8 @@
 import type { Answer } from './adapters/adapter';
 
+/** Whatever it names, in milliseconds: its least pace is a second. */
+const LEAST_POLL = 1_000;
+
 /** How long the server wants to be left alone, in milliseconds. */
 export interface Pace {
   /** `X-Poll-Interval`: the pace of polls. */
@@ -8,17 +11,16 @@ export interface Pace {
   rest: number;
 }
 
-/** @param now milliseconds, for a `Retry-After` that is a date */
-export function readPace(answer: Answer, now: number): Pace {
+export function readPace(answer: Answer): Pace {
   const poll = Number.parseFloat(answer.header('x-poll-interval') || '');
-  const rest = Math.max(readRetryAfter(answer.header('retry-after'), now), readQuota(answer.header('ratelimit')));
-  return { poll: poll > 0 ? poll * 1000 : undefined, rest };
+  const rest = Math.max(readRetryAfter(answer.header('retry-after')), readQuota(answer.header('ratelimit')));
+  return { poll: poll > 0 ? Math.max(poll * 1000, LEAST_POLL) : undefined, rest };
 }
 
-function readRetryAfter(value: string | undefined, now: number): number {
+function readRetryAfter(value: string | undefined): number {
   if (!value) return 0;
   const seconds = Number(value);
-  return (Number.isNaN(seconds) ? Date.parse(value) - now : seconds * 1000) || 0;
+  return (Number.isNaN(seconds) ? Date.parse(value) - Date.now() : seconds * 1000) || 0;
 }
 
 /** Of `"poll";r=0;t=3, "held";r=5`: the longest time of those that have nothing left. */

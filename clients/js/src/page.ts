@@ -7,6 +7,7 @@ type Hook = (this: PageInstance, ...args: unknown[]) => unknown;
 /** A mini-program's page: the helper needs no more of it. */
 export interface PageInstance {
   payment?: PaymentWatch | undefined;
+  setData(data: object, callback?: () => void): void;
 }
 
 /**

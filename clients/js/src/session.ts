@@ -19,8 +19,15 @@ export interface SessionEvents {
 /**
  * One session of one transport, with its watchdog. Whatever the transport or the environment says after its end or
  * after the close falls on deaf ears: this is what keeps late answers away.
+ *
+ * @param keep is given what closes it, before anything is asked: the answer may be there at once, and be the last
  */
-export function openSession(settings: Settings, name: TransportName, events: SessionEvents): () => void {
+export function openSession(
+  settings: Settings,
+  name: TransportName,
+  events: SessionEvents,
+  keep: (close: () => void) => void,
+): void {
   const { clock } = settings;
   const begun = clock.now();
   let live = true;
@@ -46,11 +53,13 @@ export function openSession(settings: Settings, name: TransportName, events: Ses
     events.onEnd(ending, clock.now() - begun);
   };
   const fail = (message: string) =>
-    end(proven ? { kind: 'over', delay: 0 } : { kind: 'broken', failure: { code: 'unreachable', message } });
+    end(
+      proven
+        ? { kind: 'over', delay: 0 }
+        : { kind: 'broken', failure: { code: 'unreachable', message: `${message}: ${settings.statusUrl}` } },
+    );
   const port: Port = {
     ...settings,
-    orderId: settings.options.orderId,
-    clientSecret: settings.options.clientSecret,
     version: events.version,
     troubled: events.troubled,
     offer: (value) => live && events.offer(value),
@@ -65,11 +74,12 @@ export function openSession(settings: Settings, name: TransportName, events: Ses
     fail,
     end,
   };
+  keep(close);
   try {
     closeTransport = TRANSPORTS[name](port);
+    if (!live) closeTransport();
   } catch (error) {
     fail(String(error)); // a content security policy, a scheme that the platform forbids
   }
   opening = false;
-  return close;
 }

@@ -9,18 +9,41 @@ export interface PaymentState {
   /** `giveUpAfter` is over: offer "check again". */
   unknown: boolean;
   refresh(): void;
+  /** The screen is covered: nothing is asked until `resume`. */
+  pause(): void;
+  resume(): void;
 }
 
-/** Watches, and hands each new state to `set`. */
-export function followPayment(options: WatchOptions, set: (state: PaymentState) => void): PaymentWatch {
+const nothing = () => {};
+
+/** Before anything is watched. */
+export const idle: PaymentState = {
+  document: undefined,
+  error: undefined,
+  unknown: false,
+  refresh: nothing,
+  pause: nothing,
+  resume: nothing,
+};
+
+/** What makes a watch another one. New callbacks are none: the newest are the ones that are called. */
+export const identity = (options: WatchOptions | undefined) =>
+  options && [options.baseUrl, options.orderId, options.clientSecret].join('\n');
+
+/** Watches, and hands each new state to `set`. `latest` returns the options as they are now. */
+export function followPayment(
+  options: WatchOptions,
+  latest: () => WatchOptions | undefined,
+  set: (state: PaymentState) => void,
+): PaymentWatch {
   let state: PaymentState = {
-    document: undefined,
-    error: undefined,
-    unknown: false,
+    ...idle,
     refresh() {
       change({ unknown: false });
       watch.refresh();
     },
+    pause: () => watch.pause(),
+    resume: () => watch.resume(),
   };
   const change = (news: Partial<PaymentState>) => {
     state = { ...state, ...news };
@@ -28,21 +51,23 @@ export function followPayment(options: WatchOptions, set: (state: PaymentState) 
   };
   const watch = watchPayment({
     ...options,
+    onFinal: (document) => latest()?.onFinal?.(document),
+    onTransport: (name) => latest()?.onTransport?.(name),
     onStatus(document) {
       change({ document });
-      options.onStatus?.(document);
+      latest()?.onStatus?.(document);
     },
     onError(error) {
       change({ error });
-      options.onError?.(error);
+      latest()?.onError?.(error);
     },
     onRecovery(last) {
       change({ error: undefined });
-      options.onRecovery?.(last);
+      latest()?.onRecovery?.(last);
     },
     onUnknown(last) {
       change({ unknown: true });
-      options.onUnknown?.(last);
+      latest()?.onUnknown?.(last);
     },
   });
   set(state);

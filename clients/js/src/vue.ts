@@ -1,15 +1,69 @@
-import type { WatchOptions } from 'payquery-client';
-import { onScopeDispose, type ShallowRef, shallowRef } from 'vue';
-import { followPayment, type PaymentState } from './state';
+import type { PaymentWatch, WatchOptions } from 'payquery-client';
+import {
+  getCurrentInstance,
+  onActivated,
+  onDeactivated,
+  onMounted,
+  onScopeDispose,
+  type Ref,
+  type ShallowRef,
+  shallowRef,
+  unref,
+  watch,
+} from 'vue';
+import { followPayment, identity, idle, type PaymentState } from './state';
 
 export type { PaymentState };
 
-/** Watches while the component, or effect scope, is there. For `setup`, in Vue 3 and uni-app. */
-export function usePayment(options: WatchOptions): Readonly<ShallowRef<PaymentState | undefined>> {
-  const state = shallowRef<PaymentState>();
-  const watch = followPayment(options, (now) => {
-    state.value = now;
+type Given = WatchOptions | undefined;
+
+/**
+ * Watches while the component, or effect scope, is there; not while `<KeepAlive>` keeps it aside. For `setup`, in Vue 3 and
+ * uni-app. Options that change, as a ref or a getter, are followed: another order is another watch, and without options
+ * there is none. A component asks nothing before it is mounted, so nothing on a server.
+ */
+export function usePayment(options: Given | Ref<Given> | (() => Given)): Readonly<ShallowRef<PaymentState>> {
+  const latest = typeof options === 'function' ? options : () => unref(options);
+  const state = shallowRef(idle);
+  let payment: PaymentWatch | undefined;
+  let aside = false;
+  const stop = () => {
+    payment?.stop();
+    payment = undefined;
+    state.value = idle;
+  };
+  const begin = () => {
+    const unwatch = watch(
+      () => identity(latest()),
+      () => {
+        stop();
+        const now = latest();
+        if (!now) return;
+        payment = followPayment(now, latest, (news) => {
+          state.value = news;
+        });
+        if (aside) payment.pause();
+      },
+      { immediate: true },
+    );
+    ends.push(unwatch);
+  };
+  const ends = [stop];
+  onScopeDispose(() => {
+    for (const end of ends) end();
   });
-  onScopeDispose(() => watch.stop());
+  if (!getCurrentInstance()) {
+    begin();
+    return state;
+  }
+  onMounted(begin);
+  onActivated(() => {
+    aside = false;
+    payment?.resume();
+  });
+  onDeactivated(() => {
+    aside = true;
+    payment?.pause();
+  });
   return state;
 }

@@ -1,27 +1,26 @@
+import { type CallbackName, type CallbackValue, tell } from './callbacks';
 import { jitter } from './clock';
 import { readDocument, type StatusDocument } from './document';
 import { type Failure, WatchError } from './errors';
 import { type PaymentWatch, refuse } from './handle';
 import { Ladder } from './ladder';
 import { readOptions, type Settings, type WatchOptions } from './options';
-import { openSession } from './session';
+import { openSession, type SessionEvents } from './session';
 import type { Ending, TransportName } from './transports/transport';
 
 /** A session that lived this long ends a row of failures, in milliseconds. */
 const GOOD_LIFE = 10_000;
 /** A session this young is asking already: a refresh has nothing to add. In milliseconds. */
 const YOUNG = 1_000;
-/** setTimeout takes no more; in milliseconds. */
-const MAX_TIMER = 2 ** 31 - 1;
+/** However long the server asks for: a payer waits. In milliseconds. */
+const MAX_DELAY = 3_600_000;
 
 /** Watches one payment until it is final. It begins at once. */
 export function watchPayment(options: WatchOptions): PaymentWatch {
-  const settings = readOptions(options);
-  return typeof settings === 'string' ? refuse(options, settings) : new Watch(settings);
+  const given = Object(options) as WatchOptions;
+  const settings = readOptions(given);
+  return typeof settings === 'string' ? refuse(given, settings) : new Watch(settings);
 }
-
-type CallbackName = 'onStatus' | 'onFinal' | 'onError' | 'onRecovery' | 'onUnknown' | 'onTransport';
-type CallbackValue<Name extends CallbackName> = Parameters<NonNullable<WatchOptions[Name]>>[0];
 
 class Watch implements PaymentWatch {
   document: StatusDocument | undefined;
@@ -44,7 +43,8 @@ class Watch implements PaymentWatch {
   private timeLeft = 0;
   private runningSince = 0;
   private failures = 0;
-  private complained = false;
+  /** What the screen shows until it hears that things are well again. */
+  private trouble: 'error' | 'unknown' | undefined;
   /** The server wants to be left alone until then, whatever the screen does. */
   private notBefore = 0;
 
@@ -91,7 +91,6 @@ class Watch implements PaymentWatch {
     });
     this.final.catch(() => {}); // who does not use the promise need not catch
     this.timeLeft = giveUpAfter;
-    this.complained = false;
     if (adapter.live) {
       this.stopLife = adapter.live({
         hide: () => options.pauseWhenHidden !== false && this.cover('app'),
@@ -118,8 +117,7 @@ class Watch implements PaymentWatch {
     this.failures = 0;
     this.ladder.begin();
     this.runningSince = this.now();
-    const patience = Math.min(this.timeLeft, MAX_TIMER);
-    this.stopDeadline = this.settings.clock.after(patience, () => this.giveUp());
+    this.stopDeadline = this.settings.clock.after(this.timeLeft, () => this.giveUp());
     this.open();
   }
 
@@ -149,12 +147,15 @@ class Watch implements PaymentWatch {
       if (!this.running) return; // the callback stopped or paused it
     }
     this.openedAt = this.now();
-    this.closeSession = openSession(this.settings, name, {
+    const events: SessionEvents = {
       version: () => this.version(),
-      troubled: () => this.complained,
+      troubled: () => !!this.trouble,
       offer: (value) => this.offer(value),
       onGood: () => this.recover(),
       onEnd: (ending, lived) => this.proceed(ending, lived),
+    };
+    openSession(this.settings, name, events, (close) => {
+      this.closeSession = close;
     });
   }
 
@@ -165,16 +166,16 @@ class Watch implements PaymentWatch {
 
   /** The one gate: only what is newer comes through, from whichever transport, and after the final one nothing. */
   private offer(value: unknown): boolean {
-    const document = readDocument(value, this.settings.options.orderId);
+    const document = readDocument(value, this.settings.orderId);
     if (!document) return false;
     this.recover(); // first, since after the final one nothing is told
     if (this.ended) return true;
     if (document.version <= this.version()) return true;
     this.document = document;
+    if (document.final) this.resolve(document); // first, since whoever stops it on hearing of this has his outcome
     this.tell('onStatus', document);
     if (document.final && !this.ended) {
       this.finish();
-      this.resolve(document);
       this.tell('onFinal', document);
     }
     return true;
@@ -187,13 +188,13 @@ class Watch implements PaymentWatch {
     const { kind } = ending;
     if (ending.kind === 'refused') return this.end(ending.failure);
     const steppedDown = this.ladder.learn(ending, lived);
+    const asked = Math.min('delay' in ending ? ending.delay : 0, MAX_DELAY);
     if (ending.kind === 'answered') {
       this.failures = 0;
-      this.notBefore = this.now() + ending.rest;
-      return this.later(ending.delay);
+      this.notBefore = this.now() + Math.min(ending.rest, asked);
+      return this.later(asked);
     }
     if (kind === 'over' && lived >= GOOD_LIFE) this.failures = 0;
-    const asked = 'delay' in ending ? ending.delay : 0;
     if (kind === 'busy') this.notBefore = this.now() + asked;
     if ('failure' in ending && !steppedDown) {
       this.complain(ending.failure);
@@ -205,14 +206,14 @@ class Watch implements PaymentWatch {
   }
 
   private complain(failure: Failure | undefined): void {
-    if (!failure || this.complained) return;
-    this.complained = true;
+    if (!failure || this.trouble === 'error') return;
+    this.trouble = 'error';
     this.tell('onError', new WatchError(failure, false));
   }
 
   private recover(): void {
-    if (!this.complained) return;
-    this.complained = false;
+    if (!this.trouble) return;
+    this.trouble = undefined;
     this.tell('onRecovery', this.document);
   }
 
@@ -227,7 +228,7 @@ class Watch implements PaymentWatch {
     this.finish();
     this.reject(error);
     if (failure.code === 'unknown') {
-      this.ended = 'unknown';
+      this.ended = this.trouble = 'unknown';
       this.tell('onUnknown', this.document);
     } else if (failure.code !== 'stopped') {
       this.tell('onError', error);
@@ -242,15 +243,7 @@ class Watch implements PaymentWatch {
     this.stopLife();
   }
 
-  /** A caller's mistake must not end the watch; it is thrown where the environment reports it. */
   private tell<Name extends CallbackName>(name: Name, value: CallbackValue<Name>): void {
-    const { clock, options } = this.settings;
-    try {
-      (options[name] as ((value: CallbackValue<Name>) => void) | undefined)?.call(options, value);
-    } catch (error) {
-      clock.after(0, () => {
-        throw error;
-      });
-    }
+    tell(this.settings.options, name, value, this.settings.clock);
   }
 }

@@ -2,16 +2,20 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   type Adapter,
+  type Answer,
+  type Call,
   type SocketEvents,
   type StatusDocument,
   type WatchError,
   type WatchOptions,
   watchPayment,
 } from 'payquery-client';
+import { systemClock } from '../src/clock';
 import { FakeClock } from './support/fake_clock';
 import { answer, document, Scripted } from './support/scripted';
 
 const HALF_HOUR = 30 * 60_000;
+const HOUR = 2 * HALF_HOUR;
 
 function watch(options: Partial<WatchOptions> = {}, chance = 0.5) {
   const clock = new FakeClock(chance);
@@ -165,6 +169,36 @@ test("the pace is the server's: X-Poll-Interval, and no less than Retry-After or
   }
 });
 
+test('however long or short a pause the server asks for, it lasts for an hour at most, and polls a second at least', () => {
+  const monthAndMore = { 'x-poll-interval': '3000000', 'retry-after': '3000000', ratelimit: '"poll";r=0;t=3000000' };
+  for (const [name, value] of Object.entries(monthAndMore)) {
+    const status = name === 'retry-after' ? 429 : 200;
+    const { clock, adapter, handle, pause } = watch({ giveUpAfter: Infinity }, 0);
+    adapter.last.onAnswer(answer(status, document(1), { [name]: value }));
+    assert.equal(pause(), HOUR, name);
+    clock.advance(HOUR - 1);
+    handle.pause();
+    handle.resume();
+    assert.equal(adapter.calls.length, name === 'x-poll-interval' ? 2 : 1, name);
+    clock.advance(1);
+    assert.equal(adapter.calls.length, 2, `${name}: it asks again`);
+    handle.stop();
+  }
+  const { adapter, pause } = watch();
+  adapter.last.onAnswer(answer(200, document(1), { 'x-poll-interval': '0.001' }));
+  assert.equal(pause(), 1_000);
+});
+
+test('a stream that asks for a pause of months is opened anew after an hour', () => {
+  const { clock, adapter, handle, pause } = watch({ transport: 'sse', giveUpAfter: Infinity }, 0);
+  adapter.last.onChunk?.(new TextEncoder().encode('retry: 9999999999\n\n'));
+  adapter.last.onAnswer(answer(200));
+  assert.equal(pause(), HOUR);
+  clock.advance(HOUR);
+  assert.equal(adapter.calls.length, 2);
+  handle.stop();
+});
+
 test('Retry-After is kept by 429 and 503, whatever the screen does, and spread by jitter', () => {
   for (const status of [429, 503]) {
     const { clock, adapter, handle, pause, errors } = watch({}, 0.5);
@@ -195,13 +229,31 @@ test('Retry-After is kept also by a callback that refreshes, and it is asked onc
   assert.equal(adapter.calls.length, 2);
 });
 
-test('a Retry-After may be a date', () => {
-  const clock = new FakeClock();
-  clock.time = Date.parse('2026-11-20T10:00:00Z');
-  const { adapter, handle } = watch({ clock });
+test('a Retry-After may be a date', (t) => {
+  const { adapter, handle, pause } = watch();
+  t.mock.method(Date, 'now', () => Date.parse('2026-11-20T10:00:00Z'));
   adapter.last.onAnswer(answer(503, '', { 'retry-after': 'Fri, 20 Nov 2026 10:00:12 GMT' }));
-  assert.equal(clock.pending()[0], 12_500);
+  assert.equal(pause(), 12_500);
   handle.stop();
+});
+
+test("setting this machine's clock, back or forward, changes neither the pace nor giveUpAfter", async (t) => {
+  const timers: number[] = [];
+  t.mock.method(globalThis, 'setTimeout', (_: unknown, ms: number) => timers.push(ms));
+  const { now } = Date;
+  for (const hours of [-24, 24]) {
+    const { adapter, handle } = watch({ clock: systemClock });
+    t.mock.method(Date, 'now', () => now() + hours * 3_600_000);
+    timers.length = 0;
+    adapter.last.onAnswer(answer(503, '', { 'retry-after': '20' }));
+    handle.pause();
+    handle.resume();
+    handle.stop();
+    const [retry = 0, deadline = 0, rest = 0] = timers;
+    assert.ok(retry >= 20_000 && retry <= 21_000, `${retry}`);
+    assert.ok(deadline > HALF_HOUR - 1_000 && deadline <= HALF_HOUR, `${deadline}`);
+    assert.ok(rest > 19_000 && rest <= 20_000, `${rest}`);
+  }
 });
 
 test('a request without an answer is given up, and its late answer is not heard', () => {
@@ -369,4 +421,61 @@ test('a callback may stop the watch, and hears no more', () => {
   adapter.last.onAnswer(answer(200, document(2, 'succeeded')));
   assert.deepEqual(finals, []);
   assert.deepEqual(clock.pending(), []);
+});
+
+test('who stops the watch on hearing of the final document still has it by the promise', async () => {
+  const watched = watch({ onStatus: () => watched.handle.stop() });
+  watched.adapter.last.onAnswer(answer(200, document(2, 'succeeded')));
+  assert.equal((await watched.handle.final).status, 'succeeded');
+});
+
+/** An environment that answers while it is being asked. */
+class Prompt extends Scripted {
+  constructor(private readonly given: () => Answer) {
+    super();
+  }
+
+  override request(call: Call): () => void {
+    const abort = super.request(call);
+    this.last.onAnswer(this.given());
+    return abort;
+  }
+}
+
+test('an answer that is there at once is an answer, and the last one leaves nothing behind', () => {
+  for (const transport of ['polling', 'longpoll'] as const) {
+    const adapter = new Prompt(() => answer(200, document(2, 'succeeded')));
+    const { clock, statuses, finals } = watch({ adapter, transport });
+    assert.deepEqual([statuses.length, finals.length, adapter.open, clock.pending()], [1, 1, 0, []]);
+    clock.advance(HALF_HOUR);
+    assert.equal(adapter.calls.length, 1);
+  }
+});
+
+test('after "unknown" and a refresh the screen hears that things are well, also when nothing is new', () => {
+  for (const fails of [false, true]) {
+    const told: string[] = [];
+    const { clock, adapter, handle, pause } = watch({
+      transport: 'longpoll',
+      giveUpAfter: 60_000,
+      onError: ({ code }) => told.push(code),
+      onUnknown: () => told.push('unknown'),
+      onRecovery: (last) => told.push(`recovery ${last?.version}`),
+    });
+    adapter.last.onAnswer(answer(200, document(1)));
+    clock.advance(0);
+    clock.advance(60_000);
+    told.splice(0, told.indexOf('unknown'));
+    handle.refresh();
+    if (fails) {
+      adapter.last.onFailure('no network');
+      clock.advance(pause() || 0);
+    }
+    assert.ok(!adapter.last.url.includes('wait'), 'it asks for a quick answer');
+    adapter.last.onAnswer(answer(304));
+    assert.deepEqual(told, ['unknown', ...(fails ? ['unreachable'] : []), 'recovery 1']);
+    clock.advance(0);
+    assert.ok(adapter.last.url.includes('wait'));
+    handle.stop();
+  }
 });

@@ -19,6 +19,9 @@ const PHONE: BrowserContextOptions = {
   locale: 'zh-CN',
 };
 
+/** The phone's button, when it can be pressed. */
+const READY = '#pay:not([aria-disabled="true"])';
+
 let service: Service;
 let browser: Browser;
 
@@ -125,7 +128,7 @@ test('what is final is asked for no more, until somebody wants to know', async (
 test('a close, a late payment and a refund reach all four panels within a second', async (t) => {
   const checkout = await openAtDesk(t);
   await checkout.create();
-  const enabled = () => checkout.page.locator('[data-action]:enabled').allTextContents();
+  const enabled = () => checkout.page.locator('[data-action]:not([aria-disabled="true"])').allTextContents();
   const outcome = checkout.page.getByRole('status');
   assert.deepEqual(await enabled(), ['Pay', 'Close']);
   for (const [action, version, text, next] of [
@@ -171,6 +174,51 @@ test('while the service is away the panels say that nothing is known, and afterw
   await checkout.shown(2);
 });
 
+test('the phone says that there was no answer for as long as that is so', async (t) => {
+  const away = await Service.start({ PAYQUERY_DEMO: 'true' });
+  t.after(() => away.down());
+  const checkout = await Checkout.open(await contextOf(t, DESK), away.url);
+  await checkout.create();
+  const { page } = await openOnPhone(t, await checkout.scan());
+  await page.locator(READY).waitFor();
+  await away.down('SIGKILL');
+  await page.getByRole('alert').filter({ hasText: '没有响应' }).waitFor();
+  await away.up();
+  await until('all is well', async () => (await page.getByRole('alert').textContent()) === '');
+});
+
+test('a socket for which there is no place comes back by itself', async (t) => {
+  const full = await Service.start({ PAYQUERY_DEMO: 'true', PAYQUERY_MAX_HELD: '1' });
+  t.after(() => full.down());
+  const { id, client_secret } = await full.createOrder();
+  const holder = new AbortController();
+  const headers = { Authorization: `Bearer ${client_secret}` };
+  fetch(`${full.url}/v1/orders/${id}/status?until=final&wait=55`, { headers, signal: holder.signal }).catch(() => {});
+  await until('the only place is taken', async () => (await full.held()) === 1);
+  const checkout = await Checkout.open(await contextOf(t, DESK), full.url);
+  await checkout.page.locator('#create button').click();
+  await until('it asked twice', async () => ((await checkout.counts('requests')).websocket ?? 0) >= 2);
+  holder.abort();
+  await checkout.press('pay');
+  await checkout.shown(2);
+  assert.deepEqual(await checkout.texts('.status'), Array(4).fill('Paid'));
+});
+
+for (const [name, device] of Object.entries({
+  desk: { ...DESK, viewport: { width: 1440, height: 900 } },
+  phone: PHONE,
+})) {
+  test(`all four statuses are seen at once: ${name}`, async (t) => {
+    const checkout = await Checkout.open(await contextOf(t, device), service.url);
+    await checkout.create();
+    if (name === 'phone') await checkout.page.evaluate('document.querySelector(".panel").scrollIntoView()');
+    for (const status of await checkout.page.locator('.panel .status').all()) {
+      const { y = -1, height = 0 } = (await status.boundingBox()) ?? {};
+      assert.ok(y >= 0 && y + height <= (device.viewport?.height ?? 0), `${y}`);
+    }
+  });
+}
+
 test('what a person gets wrong is told, and an order that a link does not open cannot be paid', async (t) => {
   const checkout = await openAtDesk(t);
   await checkout.page.locator('#amount').fill('0');
@@ -215,7 +263,7 @@ for (const [name, device] of Object.entries({ desk: DESK, phone: PHONE })) {
       if (colorScheme === 'light') await picture(checkout.page, `checkout-${name}`);
       const pay = await context.newPage();
       await pay.goto((await checkout.page.locator('#pay-link').getAttribute('href')) || '');
-      await pay.locator('#pay:enabled').waitFor();
+      await pay.locator(READY).waitFor();
       await assertFine(pay);
       await checkout.press('close');
       await checkout.shown(2);
@@ -235,6 +283,12 @@ test('all can be done by keyboard, and the language changes by a press that is r
   assert.equal(await page.locator('html').getAttribute('lang'), 'zh-CN');
   await page.getByRole('button', { name: '支付', exact: true }).press('Enter');
   await checkout.shown(2);
+  const focused = () => page.evaluate('document.activeElement.dataset.action');
+  assert.equal(await focused(), 'pay', 'the focus is where it was');
+  await page.keyboard.press('Enter');
+  assert.equal(await page.getByRole('alert').textContent(), '', 'a button that is disabled does nothing');
+  for (const label of ['轮询', '长轮询']) await page.getByRole('article', { name: label, exact: true }).waitFor();
+  await page.getByRole('combobox', { name: '轮询 间隔' }).waitFor();
   assert.deepEqual(await checkout.texts('.status'), Array(4).fill('已支付'));
   await page.reload();
   await page.getByRole('heading', { name: '商户操作' }).waitFor();

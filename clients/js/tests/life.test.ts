@@ -22,12 +22,17 @@ after(() => service.down());
 performAll(phone, life);
 
 /** A payer's phone, with a proxy before the service that the test may turn bad. */
-async function takePhone(t: TestContext, transport: WatchOptions['transport'], treatment: Treatment = 'pass') {
+async function takePhone(
+  t: TestContext,
+  transport: WatchOptions['transport'],
+  treatment: Treatment = 'pass',
+  timing: WatchOptions['timing'] = QUICK,
+) {
   const proxy = await HostileProxy.start(t, service.port);
   proxy.treat = () => treatment;
   const weChat = new FakeWeChat();
   const order = await service.createOrder();
-  const payer = new Recorder(t, proxy.url, order, { transport, adapter: miniAdapter(weChat.wx) });
+  const payer = new Recorder(t, proxy.url, order, { transport, timing, adapter: miniAdapter(weChat.wx) });
   return { proxy, weChat, order, payer };
 }
 
@@ -88,8 +93,9 @@ test('a socket that dies without a word is noticed by its silence', async (t) =>
 });
 
 test('when the network is back it asks at once, and waits no longer', async (t) => {
-  const { proxy, weChat, order, payer } = await takePhone(t, 'longpoll', 'reset');
-  await until('there were failures', () => proxy.seen.length >= 2);
+  const never = { ...QUICK, backoff: 3_600_000, backoffMax: 3_600_000 };
+  const { proxy, weChat, order, payer } = await takePhone(t, 'longpoll', 'reset', never);
+  await until('it has failed', () => payer.codes().length);
   await service.report(order, 'succeeded');
   proxy.treat = () => 'pass';
   weChat.networkIsBack();

@@ -90,8 +90,19 @@ for (const name of ['result', 'polling', 'socket']) {
     const page = SimulatedPage.open(name, { id: '0195f3a0-0000-7000-8000-000000000000', secret });
     t.after(() => page.close());
     await until('it says so', () => page.text.includes('查不到这个订单'));
+    assert.ok(!page.text.includes('支付（演示）'), 'there is nothing to be paid');
   });
 }
+
+test('while the outcome is unknown nobody is invited to pay, but to ask again', async (t) => {
+  const page = await order('result');
+  t.after(() => page.close());
+  await until('it waits', () => page.text.includes('等待支付'));
+  page.set({ unknown: true });
+  assert.ok(!page.text.includes('支付（演示）'));
+  page.tap('.button');
+  await until('it asks', () => !page.text.includes('再查一次') && page.text.includes('支付（演示）'));
+});
 
 test('a bad network is a hint on the page, which goes when the network is back', async (t) => {
   const proxy = await HostileProxy.start(t, service.port);

@@ -13,3 +13,6 @@ exports.describe = (order) => {
   const reason = order.reason === 'expired' ? '超时未支付，请重新下单' : order.reason;
   return { icon, title, note: reason || note, final: order.final };
 };
+
+/** No such order, or not this secret's: nothing is to be paid here. */
+exports.lost = { icon: 'warn', title: '无法查询', note: '查不到这个订单', final: true };

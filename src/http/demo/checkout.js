@@ -2,7 +2,7 @@
 
 import { Panel } from '/demo/assets/panels.js';
 import * as transports from '/demo/assets/transports.js';
-import { say, sayMoney, sayStatus, translatePage } from '/demo/assets/words.js';
+import { isDisabled, say, sayMoney, sayStatus, setDisabled, translatePage } from '/demo/assets/words.js';
 
 const byId = (id) => document.getElementById(id);
 const NAMES = ['polling', 'longpoll', 'sse', 'websocket'];
@@ -69,17 +69,19 @@ byId('create').addEventListener('submit', (event) => {
 });
 
 for (const button of document.querySelectorAll('[data-action]')) {
-  button.addEventListener('click', () =>
+  button.addEventListener('click', () => {
+    if (isDisabled(button)) return;
     attempt(async () => {
       const action = button.dataset.action === 'late' ? 'pay' : button.dataset.action;
       pressedAt = performance.now();
       const { version } = await post(`/demo/orders/${order.order_id}/actions`, { action }, order.client_secret);
       askAgain(version);
-    }),
-  );
+    });
+  });
 }
 
 byId('again').addEventListener('click', () => {
+  if (isDisabled(byId('again'))) return;
   pressedAt = undefined;
   askAgain(Number.POSITIVE_INFINITY);
 });
@@ -96,9 +98,9 @@ function render() {
   outcome.dataset.status = newest?.status ?? 'none';
   byId('qr').alt = say('qrAlt');
   for (const button of document.querySelectorAll('[data-action]')) {
-    button.disabled = !newest || !ALLOWED[button.dataset.action].includes(newest.status);
+    setDisabled(button, !newest || !ALLOWED[button.dataset.action].includes(newest.status));
   }
-  byId('again').disabled = !newest?.final;
+  setDisabled(byId('again'), !newest?.final);
   document.title = newest ? `${sayStatus(newest)} – payquery` : 'payquery';
   renderCost();
 }

@@ -18,6 +18,9 @@ export class Panel {
     Object.assign(this, { name, transport, page });
     this.root = document.getElementById('panel').content.firstElementChild.cloneNode(true);
     this.root.dataset.panel = name;
+    const title = `panel-${name}`;
+    this.root.querySelector('h3').id = title;
+    this.root.setAttribute('aria-labelledby', title);
     const pace = this.root.querySelector('.pace');
     if (name === 'polling') pace.hidden = false;
     else pace.remove();

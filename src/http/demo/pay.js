@@ -1,7 +1,7 @@
 // The phone's page: what is to be paid, and a button. The order's secret stands behind the # of the address.
 
 import { longpoll } from '/demo/assets/transports.js';
-import { say, sayMoney, sayStatus, translatePage } from '/demo/assets/words.js';
+import { isDisabled, say, sayMoney, sayStatus, setDisabled, translatePage } from '/demo/assets/words.js';
 
 const byId = (id) => document.getElementById(id);
 const order = { order_id: location.pathname.split('/').pop(), client_secret: location.hash.slice(1) };
@@ -10,16 +10,20 @@ const order = { order_id: location.pathname.split('/').pop(), client_secret: loc
 const view = {
   version: 0,
   isFinal: false,
-  problem: '',
+  problem: '', // of asking
+  failure: '', // of pressing the button
   asked() {},
-  unchanged() {},
+  unchanged() {
+    this.problem = '';
+    render();
+  },
   show(document) {
     if (document.version > this.version) {
       this.version = document.version;
       this.document = document;
     }
     this.isFinal = this.document.final;
-    this.problem = '';
+    this.problem = this.failure = '';
     render();
   },
   trouble({ isFinal, message }) {
@@ -29,7 +33,9 @@ const view = {
 };
 
 byId('pay').addEventListener('click', async () => {
-  byId('pay').disabled = true;
+  if (isDisabled(byId('pay'))) return;
+  setDisabled(byId('pay'), true);
+  view.failure = '';
   try {
     const response = await fetch(`/demo/orders/${order.order_id}/actions`, {
       method: 'POST',
@@ -40,7 +46,7 @@ byId('pay').addEventListener('click', async () => {
     if (!response.ok) throw new Error(answer.detail);
     view.show(answer);
   } catch (failure) {
-    view.problem = say('actionFailed', { detail: failure.message });
+    view.failure = say('actionFailed', { detail: failure.message });
     render();
   }
 });
@@ -52,9 +58,11 @@ function render() {
   byId('outcome').textContent = known ? sayStatus(known) : '';
   byId('outcome').dataset.status = known?.status ?? 'none';
   byId('pay').textContent = known ? say('payNow', { sum }) : say('pay');
-  byId('pay').disabled = !known || !['pending', 'processing', 'failed'].includes(known.status);
-  byId('pay').hidden = Boolean(known?.final) && known.status !== 'failed';
-  byId('trouble').textContent = order.client_secret ? view.problem : say('badLink');
+  setDisabled(byId('pay'), !known || !['pending', 'processing', 'failed'].includes(known.status));
+  const isOver = Boolean(known?.final) && known.status !== 'failed';
+  if (isOver && document.activeElement === byId('pay')) byId('outcome').focus();
+  byId('pay').hidden = isOver;
+  byId('trouble').textContent = order.client_secret ? view.failure || view.problem : say('badLink');
 }
 
 translatePage(render);

@@ -7,6 +7,7 @@
 const WAIT = 25; // seconds that a request asks to be held
 const HELD = 1000; // an answer without news that took less was not held, in ms
 const RETRY = 2000; // after a failure, in ms; with chance, so that not all come at once
+const BUSY = 5000; // after a socket was told that there is no place for it, in ms
 const HEARTBEAT = 15_000; // over a socket, in ms
 
 const statusUrl = (order) => `/v1/orders/${order.order_id}/status`;
@@ -110,7 +111,9 @@ export function websocket(order, screen) {
   let socket;
   let timer;
   let isOver = false;
+  let rest = 0; // that the service was left to wish for
   const connect = () => {
+    rest = 0;
     screen.asked();
     socket = new WebSocket(`${location.origin.replace(/^http/, 'ws')}/v1/ws`, 'payquery.v1');
     const { order_id, client_secret } = order;
@@ -123,19 +126,24 @@ export function websocket(order, screen) {
       const message = JSON.parse(data);
       if (message.msgType === 'heartBeat_ack') screen.unchanged();
       if (message.msgType === 'order_status') screen.show(message.data);
-      if (message.msgType === 'error') refuse(message.data);
+      if (message.msgType === 'error') refuse(message);
       if (screen.isFinal) stop();
     };
     socket.onclose = () => {
       clearInterval(timer);
       if (isOver) return;
-      screen.trouble(new Error());
-      timer = setTimeout(connect, chance());
+      screen.trouble({ rest });
+      timer = setTimeout(connect, rest || chance());
     };
   };
-  const refuse = (problem) => {
+  const refuse = ({ code, data }) => {
+    // Too many at once, or no place just now: that says nothing of the order.
+    if (['429', '503'].includes(code)) {
+      rest = BUSY;
+      return socket.close();
+    }
     stop();
-    screen.trouble({ message: problem.detail, isFinal: true });
+    screen.trouble({ message: data.detail, isFinal: true });
   };
   const stop = () => {
     isOver = true;

@@ -13,7 +13,7 @@ const WORDS = {
     minutes30: '30 minutes',
     create: 'Create an order',
     qrAlt: 'QR code of the link to pay',
-    payLink: 'Open the payment page here instead',
+    payLink: 'Open the payment page here instead (in a new tab)',
     scanHint: 'Scan it with a phone that reaches this address.',
     merchant: "The merchant's part",
     merchantHint: "These buttons report what a merchant's backend would report.",
@@ -47,7 +47,7 @@ const WORDS = {
     asking: 'asking',
     done: 'final: asks no more',
     offline: 'no answer; it tries again. That says nothing of the payment.',
-    limited: 'asked too often; it waits {seconds} s.',
+    limited: 'the service asks it to wait; {seconds} s.',
     refused: 'the service refuses: {detail}',
     pending: 'Waiting for the payment',
     processing: 'Being processed',
@@ -75,7 +75,7 @@ const WORDS = {
     minutes30: '30 分钟',
     create: '创建订单',
     qrAlt: '付款链接的二维码',
-    payLink: '直接在此打开付款页面',
+    payLink: '直接在此打开付款页面（新标签页）',
     scanHint: '请用能访问此地址的手机扫码。',
     merchant: '商户操作',
     merchantHint: '这些按钮会像商户后台一样上报订单状态。',
@@ -109,7 +109,7 @@ const WORDS = {
     asking: '查询中',
     done: '已是最终状态，不再查询',
     offline: '没有响应，稍后重试。这不代表付款失败。',
-    limited: '请求过于频繁，等待 {seconds} 秒。',
+    limited: '服务端要求稍候，等待 {seconds} 秒。',
     refused: '服务端拒绝：{detail}',
     pending: '等待付款',
     processing: '处理中',
@@ -153,6 +153,15 @@ export function sayMoney(minorUnits, currency) {
 export function sayTime(time) {
   const parts = { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3, hourCycle: 'h23' };
   return time.toLocaleTimeString(language, parts);
+}
+
+/** Said to be disabled, and so to be heeded; but what was just pressed keeps the keyboard's focus. */
+export function setDisabled(button, isDisabled) {
+  button.setAttribute('aria-disabled', String(isDisabled));
+}
+
+export function isDisabled(button) {
+  return button.getAttribute('aria-disabled') === 'true';
 }
 
 /** Translates the page now, and whenever the button is pressed; `render` writes what is not in the page itself. */

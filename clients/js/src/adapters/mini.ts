@@ -10,7 +10,8 @@ export interface MiniApi {
   onAppHide?(listener: () => void): void;
   offAppHide?(listener: () => void): void;
   onNetworkStatusChange?(listener: (change: { isConnected?: boolean }) => void): void;
-  offNetworkStatusChange?(listener: (change: { isConnected?: boolean }) => void): void;
+  /** WeChat declares that its listener hears something else. */
+  offNetworkStatusChange?(listener: () => void): void;
 }
 
 export interface MiniAnswer {

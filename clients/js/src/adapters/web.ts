@@ -1,7 +1,15 @@
 import type { Adapter, Answer, Call, Life, SocketEvents } from './adapter';
 
+/** What is needed of a `Response`, for those whose TypeScript knows no browser. */
+export interface WebResponse {
+  readonly status: number;
+  readonly headers: { get(name: string): string | null };
+  readonly body?: unknown;
+  text(): Promise<string>;
+}
+
 export interface WebParts {
-  fetch?: typeof fetch;
+  fetch?(url: string, init: object): Promise<WebResponse>;
   /** For Node before 22, which has none: the `ws` package's, for example. */
   WebSocket?: unknown;
 }
@@ -12,7 +20,7 @@ type SocketClass = new (url: string) => WebSocket;
 export function webAdapter(parts: WebParts = {}): Adapter {
   const Socket = (parts.WebSocket || (typeof WebSocket !== 'undefined' && WebSocket)) as SocketClass | false;
   // Not bound: tests and polyfills replace the global one later.
-  const send: typeof fetch = (url, init) => (parts.fetch || fetch)(url, init);
+  const send: NonNullable<WebParts['fetch']> = (url, init) => (parts.fetch || fetch)(url, init);
   const page = typeof document !== 'undefined' && typeof window !== 'undefined';
   return {
     etags: true,
@@ -30,11 +38,11 @@ export function webAdapter(parts: WebParts = {}): Adapter {
   };
 }
 
-async function read(response: Response, call: Call): Promise<Answer> {
+async function read(response: WebResponse, call: Call): Promise<Answer> {
   const header = (name: string) => response.headers.get(name) || undefined;
   const { status } = response;
   if (call.onChunk && status === 200 && response.body && /event-stream/.test(header('content-type') || '')) {
-    const reader = response.body.getReader();
+    const reader = (response.body as ReadableStream<Uint8Array>).getReader();
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return { status, header, body: '' };

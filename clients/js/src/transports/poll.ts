@@ -36,7 +36,7 @@ function openPoll(port: Port, most: number): () => void {
       port.prove();
       // Answered at once and without news, the request was not held: the server has no place for it, or is stopping.
       const again = most && (clock.now() - asked >= wait * 500 || port.version() > version);
-      const { poll, rest } = readPace(answer, clock.now());
+      const { poll, rest } = readPace(answer);
       port.end({ kind: 'answered', delay: Math.max(rest, again ? 0 : poll || timing.poll), rest, held: !!wait });
     },
   });

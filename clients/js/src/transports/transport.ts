@@ -64,7 +64,7 @@ export function judgeAnswer(port: Port, answer: Answer, body = answer.body): End
     failure: failure(code, message),
   });
 
-  const { rest } = readPace(answer, port.clock.now());
+  const { rest } = readPace(answer);
   if (status === 429) return { kind: 'busy', delay: rest || port.timing.poll };
   if (status === 503 && rest) return { kind: 'busy', delay: rest, failure: failure('unavailable', 'busy') };
   if (status >= 500) return { kind: 'broken', failure: failure('unavailable', 'cannot answer') };
@@ -74,7 +74,7 @@ export function judgeAnswer(port: Port, answer: Answer, body = answer.body): End
     return refused('order_not_found', 'no such order with this client secret');
   }
   // A balancer may say 404 for a moment, while the service behind it is exchanged: but not of one that never answered.
-  if (status === 404 && !port.version()) return refused('no_service', 'there is no payquery at baseUrl');
+  if (status === 404 && !port.version()) return refused('no_service', `there is no payquery at ${port.statusUrl}`);
   if (status < 500 && status >= 400 && status !== 408 && ours) return refused('refused', 'refused');
   return { kind: 'broken', failure: failure('bad_answer', 'no answer of payquery') };
 }

@@ -174,6 +174,24 @@ const OPTIONS: [what: string, change: (stage: Stage) => void][] = [
       stage.baseUrl = 'wss://pay.example.com';
     },
   ],
+  ...['?shop=1', '/#/home', ' ', '/a b', '@pay.example.com'].map((more): [string, (stage: Stage) => void] => [
+    `a baseUrl with ${JSON.stringify(more)}`,
+    (stage) => {
+      stage.baseUrl += more;
+    },
+  ]),
+  [
+    'a baseUrl that begins with another host',
+    (stage) => {
+      stage.baseUrl = stage.baseUrl.replace('http:', '');
+    },
+  ],
+  ...['pqs_秘密', 'pqs_a\n', 'pqs a', 'pqs_\u0000'].map((secret): [string, (stage: Stage) => void] => [
+    `the clientSecret ${JSON.stringify(secret)}, which no header can hold,`,
+    (stage) => {
+      stage.order = { ...stage.order, client_secret: secret };
+    },
+  ]),
   [
     'no orderId',
     (stage) => {
@@ -208,7 +226,11 @@ export const badInput: readonly Scenario[] = [
       ...fatal('bad_options', 0),
     }),
   ),
-  { name: 'no transport is refused before anything is asked', transport: [], ...fatal('bad_options', 0) },
+  ...([[], 'pigeon', ['polling', 'pigeon'], 'constructor', null] as never[]).map((transport) => ({
+    name: `the transport ${JSON.stringify(transport)} is refused before anything is asked`,
+    transport,
+    ...fatal('bad_options', 0),
+  })),
   {
     name: 'an id that is none ends the watch',
     transport: 'polling',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { until } from '../support/waiting';
-import { pay, type Scenario, type Stage, TRANSPORTS, TROUBLED_LATER, WELL } from './scenario';
+import { pay, type Scenario, type Stage, TRANSPORTS, TROUBLED_LATER, WATCHDOG, WELL } from './scenario';
 
 const restarts: Scenario[] = TRANSPORTS.flatMap((transport) =>
   (['SIGKILL', 'SIGTERM'] as const).map((signal) => ({
@@ -90,9 +90,12 @@ export const faults: readonly Scenario[] = [
     hears: WELL,
     async play(stage) {
       const { t, proxy, payer } = stage;
-      // Between requests: an answer that is not waited for can foresee nothing.
-      const refresh = () => !proxy.open().length && void payer.ask('call', 'refresh').catch(() => {});
-      const hammer = setInterval(refresh, 20);
+      // Between requests: an answer that is not waited for can foresee nothing. A request's watchdog is far away, a pause is not.
+      const refresh = async () => {
+        const [next = Infinity] = await payer.ask('pending');
+        if (!proxy.open().length && next < WATCHDOG) await payer.ask('call', 'refresh');
+      };
+      const hammer = setInterval(() => refresh().catch(() => {}), 20);
       t.after(() => clearInterval(hammer));
       await until('it asked four times', () => proxy.seen.filter(({ over }) => over).length >= 4);
       await pay(stage);

@@ -5,19 +5,24 @@ interface Timer {
   call(): void;
 }
 
+const MAX_TIMER = 2 ** 31 - 1;
+
 /** A clock that stands still until it is told to go on. Chance is always `chance`. */
 export class FakeClock implements Clock {
   time = 0;
+  /** How far what it shows was set forward; back, if it is below nothing. In milliseconds. */
+  skew = 0;
   private timers: Timer[] = [];
 
   constructor(public chance = 0.5) {}
 
   now(): number {
-    return this.time;
+    return this.time + this.skew;
   }
 
   after(ms: number, call: () => void): () => void {
-    const timer = { at: this.time + ms, call };
+    // setTimeout's own way with what is too long for it.
+    const timer = { at: this.time + (ms > MAX_TIMER ? 1 : ms), call };
     this.timers.push(timer);
     return () => {
       this.timers = this.timers.filter((other) => other !== timer);

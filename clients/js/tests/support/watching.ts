@@ -16,7 +16,8 @@ export interface WatchingOptions {
 
 /** The real time. It knows how many of its timers run, and how often chance was asked: once for each failure. */
 class CountedClock implements Clock {
-  readonly timers = new Set<unknown>();
+  /** When each is due. */
+  readonly timers = new Map<unknown, number>();
   draws = 0;
 
   now(): number {
@@ -28,7 +29,7 @@ class CountedClock implements Clock {
       this.timers.delete(timer);
       call();
     }, ms);
-    this.timers.add(timer);
+    this.timers.set(timer, this.now() + ms);
     return () => {
       this.timers.delete(timer);
       clearTimeout(timer);
@@ -100,13 +101,20 @@ export class Watching {
     return this.clock instanceof CountedClock ? this.clock.draws : 0;
   }
 
-  /** Milliseconds until each timer of a clock that stands still. */
+  /** Milliseconds until each timer, the next first. */
   pending(): number[] {
-    return this.clock instanceof FakeClock ? this.clock.pending() : Array.from(this.clock.timers, () => Number.NaN);
+    const { clock } = this;
+    if (clock instanceof FakeClock) return clock.pending();
+    return Array.from(clock.timers.values(), (at) => at - clock.now()).sort((one, two) => one - two);
   }
 
   now(): number {
     return this.clock.now();
+  }
+
+  /** Sets the clock of whoever holds the phone, by so many milliseconds. */
+  setClock(ms: number): void {
+    if (this.clock instanceof FakeClock) this.clock.skew += ms;
   }
 
   advance(ms: number): void {

@@ -16,7 +16,7 @@ export interface Environment {
   watch(t: TestContext, options: WatchingOptions): Promise<Payer>;
 }
 
-type Controls = Pick<Watching, 'call' | 'timers' | 'failures' | 'pending' | 'now' | 'advance'>;
+type Controls = Pick<Watching, 'call' | 'timers' | 'failures' | 'pending' | 'now' | 'advance' | 'setClock'>;
 export type Ask = <Name extends keyof Controls>(
   name: Name,
   ...values: Parameters<Controls[Name]>

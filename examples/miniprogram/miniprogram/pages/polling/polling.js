@@ -2,7 +2,7 @@
 // What it lacks, and the library has: with a slow network answers overlap; it asks at its own pace, not at the server's;
 // each poll is a request, also when nothing is new; and nothing ends it when the outcome stays open for hours.
 const { merchant, payquery } = require('../../config');
-const { describe } = require('../../words');
+const { describe, lost } = require('../../words');
 
 const INTERVAL_MS = 2000;
 
@@ -46,7 +46,7 @@ Page({
         if (!this.timer || this.data.final) return; // an answer that came too late
         if (statusCode === 404) {
           this.stop();
-          return this.setData({ note: '查不到这个订单' });
+          return this.setData(lost);
         }
         if (statusCode !== 200) return; // 429, 503: no news of the payment
         this.setData(describe(data));

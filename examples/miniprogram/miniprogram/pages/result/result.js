@@ -1,7 +1,7 @@
 // The payment's result, with the library: no timer, no socket, no version in the page.
 const { withPayment } = require('payquery-client');
 const { merchant, payquery } = require('../../config');
-const { describe } = require('../../words');
+const { describe, lost } = require('../../words');
 
 Page(
   withPayment(
@@ -26,7 +26,7 @@ Page(
         clientSecret: secret,
         giveUpAfter: 10 * 60 * 1000,
         onStatus: (order) => this.setData(describe(order)),
-        onError: (error) => this.setData({ note: error.fatal ? '查不到这个订单' : '网络不给力，正在重试' }),
+        onError: (error) => this.setData(error.fatal ? lost : { note: '网络不给力，正在重试' }),
         onRecovery: (order) => this.setData(order ? describe(order) : { note: '' }),
         onUnknown: () => this.setData({ unknown: true, title: '结果未知', note: '请勿重复支付，稍后再查一次' }),
       };

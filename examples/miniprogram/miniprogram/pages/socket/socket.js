@@ -2,7 +2,7 @@
 // What it lacks, and the library has: a socket that dies without `onClose` is not noticed; where the wss domain is blocked
 // there is nothing else to take; and it reconnects at one pace, together with everybody else.
 const { merchant, payquery } = require('../../config');
-const { describe } = require('../../words');
+const { describe, lost } = require('../../words');
 
 const HEARTBEAT_MS = 20000;
 const RECONNECT_MS = 1000;
@@ -69,7 +69,7 @@ Page({
   hear({ msgType, code, data }) {
     if (msgType === 'error' && code === '404') {
       this.disconnect();
-      this.setData({ note: '查不到这个订单' });
+      this.setData(lost);
     }
     if (msgType === 'order_status') {
       this.setData(describe(data));
