@@ -9,8 +9,8 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  // The time of day may be set; mini-programs have no other.
-  now: () => (typeof performance !== 'undefined' ? performance : Date).now(),
+  // The time of day may be set; mini-programs have no other, or a `performance` that has no clock.
+  now: () => (typeof performance !== 'undefined' && 'now' in performance ? performance : Date).now(),
   after(ms, call) {
     const timer = setTimeout(call, ms);
     return () => clearTimeout(timer);

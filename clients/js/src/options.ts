@@ -63,7 +63,7 @@ const GIVE_UP_AFTER = 30 * 60_000;
 /** Settings, or a sentence that says what is wrong with the options. */
 export function readOptions(options: WatchOptions): Settings | string {
   // `withPayment` with an async function, for example.
-  if ('then' in options) return 'options must not be a promise: await it';
+  if ('then' in options) return 'options must not be a promise';
   const adapter = options.adapter || detectAdapter();
   const given = options.baseUrl;
   const base = ((/^(\/(?!\/)|$)/.test(given) && adapter.origin) || '') + String(given).replace(/\/+$/, '');
@@ -73,7 +73,7 @@ export function readOptions(options: WatchOptions): Settings | string {
   const { orderId, clientSecret } = options;
   // An API key would work, and be in everybody's hands; what no header can hold would throw.
   if (!orderId || !clientSecret || !/^(?!pqk)[!-~]+$/.test(clientSecret)) {
-    return 'orderId and clientSecret are needed: no API key, no white space, ASCII';
+    return 'orderId and clientSecret are needed, no API key, only ASCII';
   }
 
   const { transport = 'auto' } = options;
@@ -82,8 +82,7 @@ export function readOptions(options: WatchOptions): Settings | string {
       ? (['longpoll', ...adapter.streams, 'polling'] as const)
       : ([] as TransportName[]).concat(transport);
   const [first, ...others] = wanted.filter((name) => name !== 'websocket' || adapter.socket);
-  if (!first || !wanted.every((name) => LEVEL[name] >= 0))
-    return `there is no transport "${wanted}" in this environment`;
+  if (!first || !wanted.every((name) => LEVEL[name] >= 0)) return `there is no transport "${wanted}" here`;
   return {
     options,
     adapter,

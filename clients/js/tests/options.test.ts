@@ -78,7 +78,7 @@ test('a page whose function is async is told what is wrong with that', async (t)
   const start = async () => ({ baseUrl: BASE, orderId: 'a', clientSecret: 's' });
   const page = withPayment<object>({}, start as never) as { onLoad(): void };
   const said = await overheard(t, () => page.onLoad());
-  assert.deepEqual(said, ['WatchError: options must not be a promise: await it']);
+  assert.deepEqual(said, ['WatchError: options must not be a promise']);
 });
 
 test('an orderId may be a number', () => {
