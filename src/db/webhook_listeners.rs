@@ -56,24 +56,30 @@ pub async fn find_listening(executor: impl PgExecutor<'_>, merchants: &[Uuid]) -
     Ok(listening.collect())
 }
 
-/// Notes which endpoints took something, and which took nothing. In one go and in the order of their ids, so that nobody waits for
-/// another crosswise.
-pub async fn note_outcomes(executor: impl PgExecutor<'_>, taken: &[Uuid], failed: &[Uuid]) -> Result<(), DbError> {
+/// An endpoint and when it was last changed, as whoever sent something there saw it.
+pub type Seen = (Uuid, DateTime<Utc>);
+
+/// Notes which endpoints took something, and which took nothing, as far as they are as they were seen. In one go and in the order of
+/// their ids, so that nobody waits for another crosswise.
+pub async fn note_outcomes(executor: impl PgExecutor<'_>, taken: &[Seen], failed: &[Seen]) -> Result<(), DbError> {
+    let (ids, times): (Vec<_>, Vec<_>) = taken.iter().chain(failed).copied().unzip();
+    let have_failed: Vec<_> = (0..ids.len()).map(|number| number >= taken.len()).collect();
     sqlx::query!(
-        "update webhook_endpoints set failing_since = case when id = any($2) then now() end
-         where id in (select id from webhook_endpoints
-                      where id = any($1) and failing_since is not null or id = any($2) and failing_since is null
-                      order by id for no key update)",
-        taken,
-        failed,
+        "update webhook_endpoints e set failing_since = case when noted.failed then now() end
+         from (select e.id, seen.failed
+               from unnest($1::uuid[], $2::timestamptz[], $3::bool[]) as seen (id, updated_at, failed)
+                    join webhook_endpoints e on e.id = seen.id and e.updated_at = seen.updated_at
+               where seen.failed = (e.failing_since is null)
+               order by e.id for no key update of e) as noted
+         where e.id = noted.id",
+        &ids,
+        &times,
+        &have_failed,
     )
     .execute(executor)
     .await?;
     Ok(())
 }
-
-/// An endpoint and when it was last changed, as whoever sent something there saw it.
-pub type Seen = (Uuid, DateTime<Utc>);
 
 /// Those of the endpoints that are as they were seen.
 pub async fn unchanged(executor: impl PgExecutor<'_>, seen: &[Seen]) -> Result<Vec<Seen>, DbError> {

@@ -248,7 +248,7 @@ async fn deliveries_are_listed_newest_first_page_by_page_and_by_state() {
 async fn a_list_shows_deliveries_and_their_attempts_as_they_were_at_one_moment() {
     let app = App::builder()
         .webhooks("1h")
-        .flag("--webhook-timeout", "20")
+        .flag("--webhook-timeout", "60")
         .spawn()
         .await;
     let receiver = Receiver::start(|_| Reply::Never).await;

@@ -24,13 +24,24 @@ type Given = WatchOptions | undefined;
  */
 export function usePayment(options: Given | Ref<Given> | (() => Given)): Readonly<ShallowRef<PaymentState>> {
   const latest = typeof options === 'function' ? options : () => unref(options);
-  const state = shallowRef(idle);
   let payment: PaymentWatch | undefined;
-  let aside = false;
+  let aside = false; // by <KeepAlive>
+  let paused = false; // by the page
+  const rest = () => payment?.[aside || paused ? 'pause' : 'resume']();
+  const pause = () => {
+    paused = true;
+    rest();
+  };
+  const resume = () => {
+    paused = false;
+    rest();
+  };
+  const nobody = { ...idle, pause, resume };
+  const state = shallowRef<PaymentState>(nobody);
   const stop = () => {
     payment?.stop();
     payment = undefined;
-    state.value = idle;
+    state.value = nobody;
   };
   const begin = () => {
     const unwatch = watch(
@@ -40,9 +51,9 @@ export function usePayment(options: Given | Ref<Given> | (() => Given)): Readonl
         const now = latest();
         if (!now) return;
         payment = followPayment(now, latest, (news) => {
-          state.value = news;
+          state.value = { ...news, pause, resume };
         });
-        if (aside) payment.pause();
+        if (aside || paused) payment.pause();
       },
       { immediate: true },
     );
@@ -59,11 +70,11 @@ export function usePayment(options: Given | Ref<Given> | (() => Given)): Readonl
   onMounted(begin);
   onActivated(() => {
     aside = false;
-    payment?.resume();
+    rest();
   });
   onDeactivated(() => {
     aside = true;
-    payment?.pause();
+    rest();
   });
   return state;
 }

@@ -157,3 +157,21 @@ test('vue: a component that is kept aside asks nothing, and asks at once when it
   await page.getByText('aside').click();
   await page.getByText('succeeded', { exact: true }).waitFor();
 });
+
+test('vue: a page that was paused asks nothing for another order either, until it goes on', async (t) => {
+  const proxy = await HostileProxy.start(t, service.port);
+  const [first, second] = [await service.createOrder(), await service.createOrder()];
+  const page = await visit(t, chromium.context, pageOf('vue', proxy.url, [first, second]));
+  await until('it is held', () => proxy.open().some(({ kind }) => kind === 'longpoll'));
+  await page.getByText('pause').click();
+  await until('nothing is open', () => !proxy.open().length);
+  await page.getByText('next order').click();
+  // It was kept aside meanwhile, and is back: that is not what the page waits for.
+  await page.getByText('aside').click();
+  await page.getByText('aside').click();
+  await service.report(second, 'succeeded');
+  await page.getByText('loading', { exact: true }).waitFor();
+  assert.deepEqual(proxy.open(), []);
+  await page.getByText('resume').click();
+  await page.getByText('succeeded', { exact: true }).waitFor();
+});

@@ -6,7 +6,7 @@ use metrics::{Gauge, gauge};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::READER;
+use super::{READER, Turn};
 use crate::db::event_log::LogError;
 use crate::db::{DbError, Pool, event_log, event_readers};
 use crate::domain::time::Timestamp;
@@ -48,7 +48,8 @@ impl Backlog {
     async fn measure(&self) -> Result<(), LogError> {
         let mut connection = self.pool.acquire().await.map_err(DbError::from)?;
         let waiting = match event_readers::find(&mut *connection, READER).await {
-            Ok(None) => return Ok(()),
+            // (An operator took it away, and the sender may be waiting for its broker: whoever looks first begins anew.)
+            Ok(None) => return Ok(Turn::take(&self.pool, READER).await.map(drop)?),
             Ok(Some(cursor)) => event_log::count_after(&mut connection, &cursor, MOST_COUNTED).await,
             Err(error) => Err(error.into()),
         };

@@ -11,7 +11,8 @@ use crate::domain::order::MerchantId;
 use crate::domain::webhook::DisabledReason;
 
 /// An endpoint that was changed while it was asked (another URL, disabled and enabled again) has not said this: a 410 of its old URL, which
-/// may come long after the new one took something, ends neither the delivery nor the endpoint. It is tried again at once.
+/// may come long after the new one took something, ends neither the delivery nor the endpoint. It is tried again at once. (Of a change
+/// that is committed in the very moment of the mark only the endpoint is sure to survive; the delivery can be sent again.)
 pub(super) async fn take_back_last_words(
     connection: &mut Connection,
     finished: &mut [Finished],
@@ -46,7 +47,7 @@ pub(super) async fn pass(
     failed.retain(|(endpoint, _)| !taken.iter().any(|(other, _)| other == endpoint));
     let mut told = Vec::new();
     if !taken.is_empty() || !failed.is_empty() {
-        webhook_listeners::note_outcomes(&mut *connection, &ids(&taken), &ids(&failed)).await?;
+        webhook_listeners::note_outcomes(&mut *connection, &taken, &failed).await?;
     }
     if failed.is_empty() {
         return Ok(told);
@@ -90,8 +91,4 @@ fn seen_by<'a>(finished: impl Iterator<Item = &'a Finished>) -> Vec<Seen> {
     endpoints.sort_unstable();
     endpoints.dedup();
     endpoints
-}
-
-fn ids(endpoints: &[Seen]) -> Vec<uuid::Uuid> {
-    endpoints.iter().map(|(id, _)| *id).collect()
 }

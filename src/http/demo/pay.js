@@ -12,6 +12,7 @@ const view = {
   isFinal: false,
   problem: '', // of asking
   failure: '', // of pressing the button
+  isPaying: false,
   asked() {},
   unchanged() {
     this.problem = '';
@@ -34,8 +35,9 @@ const view = {
 
 byId('pay').addEventListener('click', async () => {
   if (isDisabled(byId('pay'))) return;
-  setDisabled(byId('pay'), true);
+  view.isPaying = true;
   view.failure = '';
+  render();
   try {
     const response = await fetch(`/demo/orders/${order.order_id}/actions`, {
       method: 'POST',
@@ -44,8 +46,10 @@ byId('pay').addEventListener('click', async () => {
     });
     const answer = await response.json();
     if (!response.ok) throw new Error(answer.detail);
+    view.isPaying = false;
     view.show(answer);
   } catch (failure) {
+    view.isPaying = false;
     view.failure = say('actionFailed', { detail: failure.message });
     render();
   }
@@ -58,7 +62,7 @@ function render() {
   byId('outcome').textContent = known ? sayStatus(known) : '';
   byId('outcome').dataset.status = known?.status ?? 'none';
   byId('pay').textContent = known ? say('payNow', { sum }) : say('pay');
-  setDisabled(byId('pay'), !known || !['pending', 'processing', 'failed'].includes(known.status));
+  setDisabled(byId('pay'), view.isPaying || !known || !['pending', 'processing', 'failed'].includes(known.status));
   const isOver = Boolean(known?.final) && known.status !== 'failed';
   if (isOver && document.activeElement === byId('pay')) byId('outcome').focus();
   byId('pay').hidden = isOver;

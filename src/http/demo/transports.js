@@ -8,6 +8,7 @@ const WAIT = 25; // seconds that a request asks to be held
 const HELD = 1000; // an answer without news that took less was not held, in ms
 const RETRY = 2000; // after a failure, in ms; with chance, so that not all come at once
 const BUSY = 5000; // after a socket was told that there is no place for it, in ms
+const AFTERWORD = 1000; // for what still comes on it, in ms
 const HEARTBEAT = 15_000; // over a socket, in ms
 
 const statusUrl = (order) => `/v1/orders/${order.order_id}/status`;
@@ -140,7 +141,10 @@ export function websocket(order, screen) {
     // Too many at once, or no place just now: that says nothing of the order.
     if (['429', '503'].includes(code)) {
       rest = BUSY;
-      return socket.close();
+      // Where only a place is missing, the document as it stands comes right after.
+      clearInterval(timer);
+      timer = setTimeout(() => socket.close(), AFTERWORD);
+      return;
     }
     stop();
     screen.trouble({ message: data.detail, isFinal: true });

@@ -20,9 +20,14 @@ const Payment = defineComponent(() => {
     );
   });
   return () => {
-    const { document, error, unknown, refresh } = payment.value;
+    const { document, error, unknown, refresh, pause, resume } = payment.value;
     const text = unknown ? 'unknown' : error?.fatal ? error.code : document?.status || 'loading';
-    return [h('p', { id: 'text', onClick: refresh }, text), h('p', { id: 'called' }, called.value)];
+    return [
+      h('p', { id: 'text', onClick: refresh }, text),
+      h('p', { id: 'called' }, called.value),
+      h('button', { onClick: pause }, 'pause'),
+      h('button', { onClick: resume }, 'resume'),
+    ];
   };
 });
 
