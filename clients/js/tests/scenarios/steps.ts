@@ -66,7 +66,8 @@ const streams: Scenario[] = STREAMS.flatMap((stream): Scenario[] => [
       const { proxy } = stage;
       await until('there is a second stream', () => proxy.count(stream) === 2);
       const [one, other] = proxy.seen;
-      assert.ok((other?.at || 0) - (one?.at || 0) > 5_500, 'it was left alone while it beat');
+      // (Without its heartbeats it would be after three seconds; with them it is after six, and sooner where the last ones were late.)
+      assert.ok((other?.at || 0) - (one?.at || 0) > 4_200, 'it was left alone while it beat');
       if (stream === 'sse') assert.equal(other?.headers['last-event-id'], '1');
       await pay(stage);
     },
