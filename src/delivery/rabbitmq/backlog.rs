@@ -49,7 +49,10 @@ impl Backlog {
         let mut connection = self.pool.acquire().await.map_err(DbError::from)?;
         let waiting = match event_readers::find(&mut *connection, READER).await {
             // (An operator took it away, and the sender may be waiting for its broker: whoever looks first begins anew.)
-            Ok(None) => return Ok(Turn::take(&self.pool, READER).await.map(drop)?),
+            Ok(None) => {
+                drop(connection); // the pool may have no other
+                return Ok(Turn::take(&self.pool, READER).await.map(drop)?);
+            }
             Ok(Some(cursor)) => event_log::count_after(&mut connection, &cursor, MOST_COUNTED).await,
             Err(error) => Err(error.into()),
         };
