@@ -55,7 +55,8 @@ create table webhook_deliveries (
     created_at  timestamptz not null default now(),
     done_at     timestamptz,
     constraint webhook_deliveries_once unique (endpoint_id, event_id),
-    check ((state = 'pending') = (done_at is null))
+    check ((state = 'pending') = (done_at is null)),
+    check (claim is null or state = 'pending')
 );
 
 create index webhook_deliveries_due on webhook_deliveries (endpoint_id, due_at, place) where state = 'pending' and due_at is not null;

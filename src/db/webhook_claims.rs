@@ -49,7 +49,8 @@ pub struct Claimed {
 /// Claims what is due, round robin over the endpoints; `in_hand` is how many of each this process is at just now.
 ///
 /// Endpoints with something due are found by jumping along the index, from one to the next; so what waits at one of them costs
-/// the others nothing.
+/// the others nothing. Whether a delivery is the first of its order is looked up for each by itself: joined, it is for the planner
+/// to choose, and with statistics of a time when nothing was pending it reads all that is.
 pub async fn claim(
     executor: impl PgExecutor<'_>,
     room: Room,
@@ -76,9 +77,10 @@ pub async fn claim(
                         select id, due_at, row_number() over (order by due_at, place) as turn
                         from (select d.id, d.due_at, d.place from webhook_deliveries d
                               where d.endpoint_id = e.id and d.state = 'pending' and d.due_at <= now()
-                                and not exists (select from webhook_deliveries h
-                                                where h.endpoint_id = d.endpoint_id and h.order_id = d.order_id
-                                                  and h.state = 'pending' and h.place < d.place)
+                                and (d.order_id is null
+                                     or d.place = (select h.place from webhook_deliveries h
+                                                   where h.endpoint_id = d.endpoint_id and h.order_id = d.order_id
+                                                     and h.state = 'pending' order by h.place limit 1))
                               order by d.due_at, d.place
                               limit greatest(case when e.failing_since is null then $3::bigint else $4::bigint end
                                              - coalesce(hand.taken, 0), 0)
@@ -139,6 +141,8 @@ pub struct Mark {
 
 /// Writes what deliveries have come to; says of which. The others were overtaken: their lease was over, and somebody else has
 /// them. What waited behind those that are done must be released.
+///
+/// What is claimed is pending; a statement that says so would let the planner read all that is, where it expects nothing there.
 pub async fn mark(executor: impl PgExecutor<'_>, marks: &[Mark]) -> Result<Vec<DeliveryId>, DbError> {
     let ids: Vec<_> = marks.iter().map(|mark| mark.id.0).collect();
     let tokens: Vec<_> = marks.iter().map(|mark| mark.token).collect();
@@ -148,7 +152,7 @@ pub async fn mark(executor: impl PgExecutor<'_>, marks: &[Mark]) -> Result<Vec<D
         "with ours as materialized (
              select d.id, m.state, m.delay
              from unnest($1::uuid[], $2::uuid[], $3::text[], $4::float8[]) as m (id, token, state, delay)
-                  join webhook_deliveries d on d.id = m.id and d.claim = m.token and d.state = 'pending'
+                  join webhook_deliveries d on d.id = m.id and d.claim = m.token
              order by d.endpoint_id, d.order_id, d.place for no key update of d)
          update webhook_deliveries d
          set state = ours.state, claim = null,

@@ -170,13 +170,19 @@ pub async fn drop_of_deleted(executor: impl PgExecutor<'_>, limit: i64) -> Resul
 
 /// Gives up to `limit` deliveries of disabled endpoints up; says of which lines, with one entry for each. What is left of them
 /// must be [released](super::webhook_queue::release).
+///
+/// Endpoint after endpoint, in the order of the index: what is pending of those that are enabled is not looked at.
 pub async fn give_up_of_disabled(executor: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Line>, DbError> {
     let rows = sqlx::query!(
         "update webhook_deliveries set state = 'failed', due_at = null, claim = null, done_at = now()
          where id in (
-             select d.id from webhook_endpoints e join webhook_deliveries d on d.endpoint_id = e.id and d.state = 'pending'
-             where e.disabled_at is not null and (d.claim is null or d.due_at < now())
-             order by d.endpoint_id, d.order_id, d.place limit $1 for update of d skip locked)
+             select d.id
+             from (select id from webhook_endpoints where disabled_at is not null order by id) as e
+                  cross join lateral (
+                      select id from webhook_deliveries
+                      where endpoint_id = e.id and state = 'pending' and (claim is null or due_at < now())
+                      order by order_id, place limit $1 for update skip locked) as d
+             limit $1)
          returning endpoint_id, order_id",
         limit,
     )

@@ -91,13 +91,19 @@ pub async fn lock_endpoints(executor: impl PgExecutor<'_>, lines: &[Line]) -> Re
 const IDLE_LIMIT: &str = "5s";
 
 /// Keeps what is pending of those lines as it is until the transaction ends.
+///
+/// Line after line, in their order: a join that the planner may turn round reads all that is pending, once its statistics are of a
+/// time when nothing was.
 pub async fn lock_orders(executor: impl PgExecutor<'_>, lines: &[Line]) -> Result<(), DbError> {
     let (endpoints, orders) = columns(lines);
     sqlx::query!(
-        "select d.id from (select distinct * from unnest($1::uuid[], $2::uuid[]) as l (endpoint_id, order_id)) as line
-              join webhook_deliveries d
-                on d.endpoint_id = line.endpoint_id and d.order_id = line.order_id and d.state = 'pending'
-         order by d.endpoint_id, d.order_id, d.place for no key update of d",
+        "select d.id
+         from (select distinct endpoint_id, order_id from unnest($1::uuid[], $2::uuid[]) as l (endpoint_id, order_id)
+               order by endpoint_id, order_id) as line
+              cross join lateral (
+                  select id from webhook_deliveries
+                  where endpoint_id = line.endpoint_id and order_id = line.order_id and state = 'pending'
+                  order by place for no key update) as d",
         &endpoints,
         &orders,
     )

@@ -275,7 +275,7 @@ async fn a_list_shows_deliveries_and_their_attempts_as_they_were_at_one_moment()
             .execute(
                 "insert into webhook_attempts (delivery_id, number, at, duration_ms, status)
                  select id, 1, now(), 5, 200 from webhook_deliveries;
-                 update webhook_deliveries set state = 'delivered', due_at = null, done_at = now();
+                 update webhook_deliveries set state = 'delivered', due_at = null, claim = null, done_at = now();
                  commit",
             )
             .await

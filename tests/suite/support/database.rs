@@ -81,6 +81,20 @@ impl TestDatabase {
         .unwrap()
     }
 
+    /// The statements that ran in this database, and how many pages each looked at per call: what they cost, whatever else the
+    /// machine is at.
+    pub async fn pages_per_call(&self) -> Vec<(String, f64)> {
+        let mut connection = self.connect().await;
+        sqlx::query_as(
+            "select query, (shared_blks_hit + shared_blks_read)::float8 / calls
+             from pg_stat_statements s join pg_database d on d.oid = s.dbid
+             where d.datname = current_database() and calls > 0 and query not like '%pg_stat_statements%'",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+    }
+
     /// How often statements whose text has all of `words` ran.
     pub async fn count_statements(&self, words: &[&str]) -> i64 {
         let statements = self.statements().await;
