@@ -122,8 +122,9 @@ hold_and_report() {
   check "its status" succeeded "$(jq -r .status "$place/held")"
   check "its version" 2 "$(jq -r .version "$place/held")"
   local delay=$(($(cat "$place/held.at") - reported))
-  ((delay < 1000)) || fail "the held request was woken $delay ms after the report was answered"
-  echo "the held request was answered within a second of the report ($delay ms after the report's own answer)"
+  # Far from what a busy machine may take, and far from the 25 s that it would have been held.
+  ((delay < 10000)) || fail "the held request was woken $delay ms after the report was answered"
+  echo "the held request was woken by the report ($delay ms after the report's own answer)"
 }
 
 show_rejection() {

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 examples=${SCHEMATHESIS_EXAMPLES:-25} # for each operation and phase
-seconds=180                           # past this it is stopped, and has failed
+seconds=900                           # past this it is stopped, and has failed; it takes less than a minute
 
 scripts/require.sh postgres curl jq python3 venv
 payquery=$(scripts/payquery-bin.sh)

@@ -135,7 +135,8 @@ def a_report_to_one_replica_wakes_a_hold_at_another():
     held.join()
     took = time.monotonic() - start
     expect(held.outcome == (200, 2), f"the held request: {held.outcome}")
-    expect(took < 2, f"woken after {took:.3f} s")
+    # Far from what a busy machine may take, and far from the 50 s that it would have been held.
+    expect(took < 10, f"woken after {took:.3f} s")
     return f"woken after {took * 1000:.0f} ms; held at {holder.address}, reported at {other.address}"
 
 

@@ -105,10 +105,10 @@ mod tests {
         let line = Lifeline::new();
         line.0.lock().heard = Moment(Instant::now(), SystemTime::now() - Duration::from_mins(1));
         assert!(line.is_alive() && line.hear().is_ok(), "nothing is promised yet");
-        line.expect_heartbeats(Duration::from_secs(10));
-        line.0.lock().heard = Moment(Instant::now(), SystemTime::now() - Duration::from_secs(9));
+        line.expect_heartbeats(Duration::from_mins(10));
+        line.0.lock().heard = Moment(Instant::now(), SystemTime::now() - Duration::from_mins(9));
         assert!(line.is_alive() && line.hear().is_ok());
-        line.0.lock().heard = Moment(Instant::now(), SystemTime::now() - Duration::from_secs(11));
+        line.0.lock().heard = Moment(Instant::now(), SystemTime::now() - Duration::from_mins(11));
         assert!(!line.is_alive(), "a machine that slept");
         line.hear().expect_err("too late");
         line.0.lock().heard = Moment::now();

@@ -193,6 +193,26 @@ mod tests {
     use super::*;
     use crate::domain::order::Order;
     use crate::domain::text::Reason;
+    use crate::push::gate::shut::{hot_order, streams};
+
+    #[tokio::test]
+    async fn streams_that_begin_together_do_not_end_together() {
+        let streams = streams();
+        let (hot, lifetime) = (hot_order(&streams).await, streams.settings.lifetime);
+        let begun = Instant::now();
+        let ends = (0..30).map(|_| {
+            let following = streams.holds.follow(&hot, None).expect("there is a place");
+            let stream = EventStream::new(&streams, following, streams.open(Transport::Sse), None);
+            stream.end.deadline()
+        });
+        let mut ends: Vec<Instant> = ends.collect();
+        ends.sort_unstable();
+        let (first, last) = (ends[0], ends[ends.len() - 1]);
+        assert!(first >= begun + lifetime.mul_f64(LEAST_LIFETIME), "{ends:?}");
+        assert!(last <= Instant::now() + lifetime, "{ends:?}");
+        // Thirty draws from a fifth of the lifetime, all within a sixth of that: less likely than one in 10^20.
+        assert!(last - first > lifetime / 30, "{ends:?}");
+    }
 
     /// What a browser makes of a stream's lines (HTML, "Interpreting an event stream"): ids and data of its events.
     fn interpret(text: &str) -> Vec<(String, String)> {

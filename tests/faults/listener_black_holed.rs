@@ -1,14 +1,18 @@
 //! The listener's line swallows everything without a word: changes still arrive within a tick, and once lines work again the
 //! bell is heard again.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::lab::{Forwarder, Launch, OwnPostgres, TICK, Times, Verdict, WITHIN_A_TICK, World, relay, relay_once};
 
 /// Long enough for the heartbeat to find the line dead (15 s), and for a next line to fall into the same hole.
 const HOLE: Duration = Duration::from_secs(18);
-/// The time in which a line that works again is found.
-const RECOVERY: Duration = Duration::from_secs(10);
+/// On a busy machine the next line may be later; a line that nobody gives up stays for ever.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// The time in which a line that works again is found: what fell into the hole is given up after five seconds, and then there is a
+/// pause of one.
+const RECOVERY: Duration = Duration::from_secs(20);
 
 pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let name = "listener_black_holed";
@@ -31,9 +35,14 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let (one, other) = (world.door(0), world.door(1));
     let with_bell = Times(relay(&world, one, other, &mut payers, Instant::now() + Duration::from_secs(2)).await);
 
+    let lines = || line.opened.load(Ordering::SeqCst);
+    let (begun, lines_before) = (Instant::now(), lines());
     line.swallow(true);
-    let in_the_hole = Times(relay(&world, one, other, &mut payers, Instant::now() + HOLE).await);
-    let lines = line.opened.load(std::sync::atomic::Ordering::SeqCst);
+    let mut in_the_hole = Times(relay(&world, one, other, &mut payers, begun + HOLE).await);
+    while lines() == lines_before && begun.elapsed() < PATIENCE {
+        in_the_hole = Times(relay(&world, one, other, &mut payers, Instant::now()).await);
+    }
+    let lines = lines();
     line.swallow(false);
     let lifted = Instant::now();
     let median = |times: Vec<Duration>| Times(times).percentile(50);
@@ -46,14 +55,14 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
             break;
         }
     }
-    if lines < 2 {
+    if lines == lines_before {
         world.judge.wrong("the dead line was not given up".into());
     }
     world.judge.audit(&world.pool).await;
     let done = format!(
         "a replica's LISTEN line black-holed for {} s: {} reports at the other replica, each told here (p50 with the bell {} ms, \
          without {} ms); {lines} lines tried, the bell heard again after {:.1} s",
-        HOLE.as_secs(),
+        lifted.duration_since(begun).as_secs(),
         world.judge.acknowledged() - payers.len(),
         with_bell.percentile(50).as_millis(),
         in_the_hole.percentile(50).as_millis(),

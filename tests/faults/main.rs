@@ -34,7 +34,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
 
-use lab::{OwnPostgres, Report, Verdict};
+use lab::{OwnPostgres, Pulse, Report, Verdict};
 
 /// What breaks, in the order of running.
 const FAULTS: [(&str, Fault); 17] = [
@@ -87,6 +87,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
+    raise_file_limit();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let report = runtime.block_on(async {
         tokio::select! {
@@ -110,6 +111,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// Thousands of clients are all in this process, and shells often allow a thousand files.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
 async fn run_all(wanted: &[String]) -> Report {
     let postgres = tokio::task::block_in_place(OwnPostgres::start);
     let mut report = Report::default();
@@ -119,15 +131,17 @@ async fn run_all(wanted: &[String]) -> Report {
         }
         println!("-- {name}");
         let start = Instant::now();
+        let pulse = Pulse::start();
         let verdict = AssertUnwindSafe(tokio::time::timeout(LIMIT, fault(&postgres)))
             .catch_unwind()
             .await;
+        let standstill = pulse.end();
         let verdict = match verdict {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(_)) => Verdict::failed(format!("not done within {LIMIT:?}")),
             Err(panic) => Verdict::failed(panic.downcast_ref::<String>().cloned().unwrap_or("a panic".into())),
         };
-        report.add(name, verdict);
+        report.add(name, Verdict { standstill, ..verdict });
         println!("   {:.1} s", start.elapsed().as_secs_f64());
     }
     tokio::task::block_in_place(|| drop(postgres));

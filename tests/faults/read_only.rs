@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::Executor as _;
 
@@ -11,6 +12,8 @@ use crate::lab::{Holds, OwnPostgres, Traffic, Verdict, World, wait_until};
 const HELD: usize = 200;
 const LASTS: Duration = Duration::from_secs(5);
 const BOUND: Duration = Duration::from_secs(1);
+/// How long is waited for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let world = World::of(postgres, "read_only", 1).await;
@@ -29,14 +32,15 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
     tokio::time::sleep(Duration::from_secs(1)).await;
 
     set_read_only(postgres, true).await;
-    // Transactions that had begun may still commit; from the first refusal on none may.
-    let refuses = wait_until(BOUND, async || is_refused(&world).await).await;
+    let refuses = wait_until(PATIENCE, async || is_refused(&world).await).await;
+    // Transactions that had begun may still commit; from now on none may.
+    let_writers_end(postgres, &world).await;
     let (start, stored) = (Instant::now(), count_events(&world).await);
     tokio::time::sleep(LASTS).await;
     let (end, stored_after) = (Instant::now(), count_events(&world).await);
     let ended = holds.ended_so_far();
     set_read_only(postgres, false).await;
-    let recovery = wait_until(Duration::from_secs(5), async || !is_refused(&world).await).await;
+    let recovery = wait_until(PATIENCE, async || !is_refused(&world).await).await;
     let (writes, polls) = traffic.finish().await;
     polls.times.iter().for_each(|(_, took)| world.judge.late(*took));
 
@@ -95,6 +99,32 @@ async fn set_read_only(postgres: &OwnPostgres, read_only: bool) {
         "select pg_reload_conf()",
     ] {
         admin.execute(sql).await.expect("the setting is changed");
+    }
+}
+
+/// Until nobody can write any more who began before the setting held.
+async fn let_writers_end(postgres: &OwnPostgres, world: &World) {
+    // A session that the server makes with the new setting: it has told all older ones of it before.
+    let told = wait_until(PATIENCE, async || {
+        let mut new = postgres.connect("postgres").await;
+        let setting = sqlx::query_scalar::<_, String>("select current_setting('default_transaction_read_only')");
+        setting.fetch_one(&mut new).await.is_ok_and(|setting| setting == "on")
+    });
+    let told = told.await;
+    let now: DateTime<Utc> = sqlx::query_scalar("select clock_timestamp()")
+        .fetch_one(&world.pool)
+        .await
+        .expect("a time");
+    let ended = wait_until(PATIENCE, async || {
+        let open = sqlx::query_scalar::<_, i64>(
+            "select count(*) from pg_stat_activity
+             where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+                   and xact_start <= $1",
+        );
+        open.bind(now).fetch_one(&world.pool).await.is_ok_and(|open| open == 0)
+    });
+    if told.is_none() || ended.await.is_none() {
+        world.judge.wrong("the setting does not hold".into());
     }
 }
 

@@ -14,6 +14,8 @@ const ORDERS_PER_WRITER: usize = 4;
 const LASTS: Duration = Duration::from_secs(8);
 /// The longest that a transaction is held open between its writing and its commit.
 const MAX_OPEN_MS: u64 = 400;
+/// What is not shown by then was skipped.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub async fn run(postgres: &OwnPostgres) -> Verdict {
     let world = World::of(postgres, "writers_out_of_order", 1).await;
@@ -40,10 +42,13 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
         .await
         .expect("orders are read");
     let stored: HashMap<Uuid, i64> = rows.into_iter().collect();
-    let mut missing = orders.clone();
-    while !missing.is_empty() && ended.elapsed() < WITHIN_A_TICK * 4 {
+    // Each with the time at which somebody last asked and was not told: for so long it was late. How long it takes to ask for all of
+    // them is another matter.
+    let mut missing: Vec<_> = orders.iter().map(|order| (order.clone(), Duration::ZERO)).collect();
+    while !missing.is_empty() && ended.elapsed() < PATIENCE {
         let mut still = Vec::new();
-        for order in missing {
+        for (order, unseen) in missing {
+            let asked = ended.elapsed();
             let told = world
                 .payer(&order)
                 .look(door)
@@ -51,13 +56,13 @@ pub async fn run(postgres: &OwnPostgres) -> Verdict {
                 .expect("hot orders are told")
                 .version;
             match told {
-                told if told == stored.get(&order.id).copied() => world.judge.late(ended.elapsed()),
-                _ => still.push(order),
+                told if told == stored.get(&order.id).copied() => world.judge.late(unseen),
+                _ => still.push((order, asked)),
             }
         }
         missing = still;
     }
-    for order in &missing {
+    for (order, _) in &missing {
         world.judge.lost(format!("{} was skipped", order.id));
     }
     // A resync reads everything anew and would hide what the cursor had skipped.

@@ -148,7 +148,7 @@ async fn a_key_that_is_revoked_while_the_service_runs_is_refused_within_seconds(
         |answer| answer.status != 200,
     )
     .await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     refused.problem(401, "unauthorized");
     list_with_key(&app, &revoked).await.problem(401, "unauthorized");
     for key in [&kept, &app.api_key] {

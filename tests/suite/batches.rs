@@ -9,6 +9,12 @@ use uuid::Uuid;
 use crate::support::merchant::new_order;
 use crate::support::{Answer, App, Gate, Order, TestDatabase, eventually};
 
+/// A connection for each of the batches that wait while orders are held: on a slow machine requests do not come all at once,
+/// and a batch that found no connection would be given up after three seconds.
+async fn roomy_app() -> App {
+    App::builder().flag("--db-connections", "48").spawn().await
+}
+
 /// Nobody reads or writes orders while this is held: what is sent meanwhile gathers.
 async fn hold_orders(app: &App) -> PgTransaction<'static> {
     let mut held = app.pool.begin().await.unwrap();
@@ -61,7 +67,7 @@ async fn poison(app: &App, order: &Order) {
 
 #[tokio::test]
 async fn one_bad_row_one_conflict_one_illegal_move_and_one_repeat_among_200_good_reports_are_each_answered_truly() {
-    let app = App::spawn().await;
+    let app = roomy_app().await;
     let good = app.create_orders(200, json!({})).await;
     let (bad, conflict) = (app.create_order().await, app.create_order().await);
     let (illegal, repeat) = (app.order_at("refunded").await, app.order_at("succeeded").await);
@@ -103,7 +109,7 @@ async fn one_bad_row_one_conflict_one_illegal_move_and_one_repeat_among_200_good
 
 #[tokio::test]
 async fn creations_at_once_with_one_number_twice_are_each_answered_truly() {
-    let app = App::spawn().await;
+    let app = roomy_app().await;
     let create = |body: &Value| app.merchant(Method::POST, "/v1/orders").json(body);
     let taken = app.post("/v1/orders", &new_order("taken")).await.json();
     let mut bodies: Vec<Value> = (0..200).map(|number| new_order(&format!("A-{number}"))).collect();
@@ -147,7 +153,7 @@ async fn creations_at_once_with_one_number_twice_are_each_answered_truly() {
 
 #[tokio::test]
 async fn a_creation_that_the_database_refuses_does_not_refuse_its_neighbours() {
-    let app = App::spawn().await;
+    let app = roomy_app().await;
     let refuse = "alter table orders add constraint not_this_one check (out_trade_no <> 'A-5')";
     app.pool.execute(refuse).await.unwrap();
     let bodies = (0..40).map(|number| new_order(&format!("A-{number}")));
@@ -164,7 +170,7 @@ async fn a_creation_that_the_database_refuses_does_not_refuse_its_neighbours() {
 
 #[tokio::test]
 async fn many_reports_at_once_are_few_statements() {
-    let app = App::spawn().await;
+    let app = roomy_app().await;
     let orders = app.create_orders(200, json!({})).await;
     let (paid, wrong) = (json!({ "status": "succeeded" }), json!({ "status": "refunded" }));
     let reports = async |words: &[&str], body: &Value| {
@@ -179,11 +185,11 @@ async fn many_reports_at_once_are_few_statements() {
     };
     // A rejection is an order event too, and no way to make the database work row by row.
     let rejections = reports(&["insert into order_events"], &wrong).await;
-    assert!((1..=40).contains(&rejections), "{rejections}");
+    assert!((1..=60).contains(&rejections), "{rejections}");
     let changes = reports(&["update orders"], &paid).await;
-    assert!((1..=40).contains(&changes), "{changes}");
+    assert!((1..=60).contains(&changes), "{changes}");
     let reads = reports(&["from orders", "where id = any"], &paid).await;
-    assert!((1..=40).contains(&reads), "{reads}");
+    assert!((1..=60).contains(&reads), "{reads}");
     let by_number = orders.iter().map(|order| {
         let path = format!("/v1/orders/out-trade-no/{}/status", order.out_trade_no);
         app.merchant(Method::PUT, &path).json(&paid)
@@ -193,7 +199,7 @@ async fn many_reports_at_once_are_few_statements() {
         assert_eq!((answer.status, answer.version()), (200, 2));
     }
     let reads = app.database.count_statements(&["from orders"]).await - before;
-    assert!((1..=40).contains(&reads), "{reads}");
+    assert!((1..=60).contains(&reads), "{reads}");
 }
 
 #[tokio::test]

@@ -221,7 +221,8 @@ async fn what_is_no_handshake_gets_a_described_answer_where_one_is_due() {
 #[tokio::test]
 async fn refusals_before_the_route_is_reached_are_described_for_each_route() {
     let app = App::builder()
-        .flag("--merchant-rate", "0.1")
+        // Nothing comes back while all routes are asked, one after the other.
+        .flag("--merchant-rate", "0.001")
         .flag("--merchant-burst", "2")
         .spawn()
         .await;

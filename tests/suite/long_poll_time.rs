@@ -53,7 +53,8 @@ async fn until_final_gets_the_latest_document_when_its_time_is_up() {
         .ask(&order)
         .if_none_match("\"1\"")
         .query("until", "final")
-        .query("wait", 2)
+        // Long enough that the report comes before its end on any machine.
+        .query("wait", 6)
         .spawn();
     app.wait_for_held(1).await;
     app.report(&order, "processing").await;

@@ -5,9 +5,6 @@ use crate::support::feed::cursor_at;
 use crate::support::rabbit::Rabbit;
 use crate::support::{App, Receiver, VirtualHost, eventually};
 
-/// A place that no transaction of this database has reached yet.
-const AHEAD: u64 = 50_000_000;
-
 async fn run(app: &App, statement: &'static str) {
     sqlx::query(statement).execute(&app.pool).await.unwrap();
 }
@@ -21,13 +18,18 @@ async fn wait_for_places(app: &App, count: i64) {
     eventually(places, |places| *places == count).await;
 }
 
-async fn put_ahead(app: &App, reader: &str) {
+/// Gives a reader a place that no transaction of this server has reached yet, and says which.
+async fn put_ahead(app: &App, reader: &str) -> String {
+    let next = sqlx::query_scalar::<_, i64>("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint");
+    let next = next.fetch_one(&app.pool).await.unwrap();
+    let ahead = cursor_at(u64::try_from(next).unwrap() + 50_000_000);
     sqlx::query("update event_readers set cursor = $1 where name = $2")
-        .bind(cursor_at(AHEAD))
+        .bind(&ahead)
         .bind(reader)
         .execute(&app.pool)
         .await
         .unwrap();
+    ahead
 }
 
 #[tokio::test]
@@ -97,9 +99,10 @@ async fn rabbitmq_waits_for_an_operator_when_its_place_is_of_a_later_database_an
 /// The sender waits for its broker then, and looks at no place.
 #[tokio::test]
 async fn rabbitmqs_place_that_was_deleted_is_there_again_soon_also_while_the_broker_is_away() {
-    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Nobody listens there, and nobody else can.
+    let away = tokio::net::TcpSocket::new_v4().unwrap();
+    away.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("amqp://{}/%2f", away.local_addr().unwrap());
-    drop(away);
     let app = App::builder().flag("--amqp-url", &url).spawn().await;
     wait_for_places(&app, 1).await;
     run(&app, "delete from event_readers").await;
@@ -111,8 +114,7 @@ async fn webhooks_whose_place_is_of_a_later_database_go_on_with_what_comes() {
     let app = App::spawn_with_webhooks().await;
     let receiver = Receiver::start_willing().await;
     app.create_endpoint(&receiver).await;
-    let ahead = cursor_at(AHEAD);
-    put_ahead(&app, "webhooks").await;
+    let ahead = put_ahead(&app, "webhooks").await;
     let place = async || {
         let place = sqlx::query_scalar::<_, String>("select cursor from event_readers where name = 'webhooks'");
         place.fetch_one(&app.pool).await.unwrap()

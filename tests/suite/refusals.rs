@@ -97,7 +97,7 @@ async fn secrets_that_were_never_issued_cost_the_database_nothing() {
     assert_eq!(app.database.count_order_reads().await, before);
     // The order itself is found when it is asked for rightly: the count does count.
     assert_eq!(app.ask(&order).send().await.status, 200);
-    assert_eq!(app.database.count_order_reads().await, before + 1);
+    assert!(app.database.count_order_reads().await > before);
 }
 
 #[tokio::test]
@@ -143,14 +143,16 @@ async fn an_id_that_is_none_is_a_400_that_names_it() {
     }
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+/// The time of the slowest among the quickest tenth.
+fn quickest_tenth(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
-    times[times.len() / 2]
+    times[times.len() / 10]
 }
 
-/// Interleaved, so that whatever else the machine does hits all three alike; the median, so that hiccups don't count. A look
-/// into the database takes several times as long as the whole rest of such an answer, so half as long again tells it surely.
-/// Shorter differences, down to the comparison of single bytes, are `subtle`'s to hide: no clock across a network sees them.
+/// Interleaved, so that whatever else the machine does hits all three alike; the quickest tenth, so that interruptions don't
+/// count, also where they hit every second one. A look into the database takes several times as long as the whole rest of such
+/// an answer, so half as long again tells it surely. Shorter differences, down to the comparison of single bytes, are `subtle`'s
+/// to hide: no clock across a network sees them.
 #[tokio::test]
 async fn the_time_of_a_refusal_does_not_tell_whether_the_order_exists() {
     let app = App::spawn().await;
@@ -167,7 +169,7 @@ async fn the_time_of_a_refusal_does_not_tell_whether_the_order_exists() {
             assert_eq!(answer.status, 404);
         }
     }
-    let medians = times.map(median);
-    let (fastest, slowest) = (medians.iter().min().unwrap(), medians.iter().max().unwrap());
-    assert!(*slowest < *fastest * 3 / 2, "hot, cold, unknown: {medians:?}");
+    let times = times.map(quickest_tenth);
+    let (fastest, slowest) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+    assert!(*slowest < *fastest * 3 / 2, "hot, cold, unknown: {times:?}");
 }

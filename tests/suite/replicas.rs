@@ -6,6 +6,9 @@ use sqlx::Executor as _;
 
 use crate::support::{App, eventually};
 
+/// Far below the shortest hold here, of 25 s: whoever is answered within this was told by the feed.
+const TOLD: Duration = Duration::from_secs(15);
+
 #[tokio::test]
 async fn a_report_at_one_replica_wakes_a_request_held_at_another() {
     let one = App::spawn().await;
@@ -17,7 +20,7 @@ async fn a_report_at_one_replica_wakes_a_request_held_at_another() {
     one.report(&order, "succeeded").await;
     let answer = held.await.unwrap();
     assert_eq!((answer.status, answer.version()), (200, 2));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < TOLD, "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -58,8 +61,8 @@ async fn with_its_listener_ended_a_replica_still_learns_of_changes_within_a_tick
     let other = one.another().await;
     let order = one.create_order().await;
     assert_eq!(other.ask(&order).send().await.version(), 1);
-    let mut version = 1;
-    for _ in 0..3 {
+    let (mut version, mut quickest) = (1, TOLD);
+    for _ in 0..6 {
         one.pool
             .execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity
@@ -78,8 +81,11 @@ async fn with_its_listener_ended_a_replica_still_learns_of_changes_within_a_tick
         one.report(&order, if version % 2 == 0 { "processing" } else { "pending" })
             .await;
         assert_eq!(held.await.unwrap().version(), version);
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < TOLD, "{:?}", start.elapsed());
+        quickest = quickest.min(start.elapsed());
     }
+    // A tick is a fifth of a second; a new listener comes after a whole one. (The quickest, since machines may stand still.)
+    assert!(quickest < Duration::from_millis(600), "{quickest:?}");
 }
 
 /// Readers of another replica's events need not wait for its tick. Each ring is a commit, so many creations are few of them.
@@ -121,7 +127,7 @@ async fn a_transaction_left_open_holds_no_change_up() {
         one.report(&order, if version % 2 == 0 { "processing" } else { "pending" })
             .await;
         assert_eq!(held.await.unwrap().version(), version);
-        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        assert!(start.elapsed() < TOLD, "{:?}", start.elapsed());
     }
     open.rollback().await.unwrap();
 }

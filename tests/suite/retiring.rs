@@ -1,6 +1,6 @@
 //! A stop that a balancer can follow: first not ready, then no longer there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use rustix::process::Signal;
@@ -63,11 +63,14 @@ async fn once_its_balancer_has_had_its_time_a_stopping_replica_answers_what_it_h
     let order = app.create_order().await;
     let asking = ask(&url, &order).query("since_version", 1).query("wait", 55).spawn();
     eventually(async || held(&url).await, |held| *held == 1).await;
+    let start = Instant::now();
     process.signal(Signal::TERM);
-    let (code, took) = tokio::task::spawn_blocking(move || process.wait()).await.unwrap();
+    let (code, _) = tokio::task::spawn_blocking(move || process.wait()).await.unwrap();
+    let took = start.elapsed();
     assert_eq!(code, Some(0));
+    // (What it holds would else be held for most of a minute.)
     assert!(
-        took >= Duration::from_millis(700) && took < Duration::from_secs(5),
+        took >= Duration::from_millis(700) && took < Duration::from_secs(20),
         "{took:?}"
     );
     assert_eq!(asking.await.unwrap().version(), 1);

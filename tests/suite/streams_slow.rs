@@ -56,6 +56,7 @@ async fn open(connection: &mut TcpStream, path: &str) {
 async fn a_client_that_leaves_pings_unanswered_is_gone_and_one_that_answers_stays() {
     let app = App::builder().flag("--heartbeat", "1").spawn().await;
     let order = app.create_order().await;
+    let start = Instant::now();
     let mut silent = TcpStream::connect(app.address).await.unwrap();
     open(
         &mut silent,
@@ -65,7 +66,6 @@ async fn a_client_that_leaves_pings_unanswered_is_gone_and_one_that_answers_stay
     let mut answering = app.follow(&order).await;
     answering.document().await;
     app.wait_for_held(2).await;
-    let start = Instant::now();
     let mut pings = 0;
     while app.metric("payquery_held_requests", "").await > 1.0 {
         // Reading answers the ping.
@@ -73,7 +73,7 @@ async fn a_client_that_leaves_pings_unanswered_is_gone_and_one_that_answers_stay
         pings += 1;
         assert!(start.elapsed() < Duration::from_secs(30));
     }
-    assert!((9..25).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!((11..25).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     assert!(pings > 5, "{pings}");
     let mut rest = Vec::new();
     silent.read_to_end(&mut rest).await.unwrap();
@@ -89,13 +89,22 @@ async fn a_client_that_leaves_pings_unanswered_is_gone_and_one_that_answers_stay
 async fn whoever_says_anything_is_not_pinged_and_a_pong_that_nobody_asked_for_is_no_harm() {
     let app = App::builder().flag("--heartbeat", "2").spawn().await;
     let order = app.create_order().await;
+    let mut spoke = Instant::now();
     let mut socket = app.follow(&order).await;
     socket.document().await;
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(4) {
+        let before = std::mem::replace(&mut spoke, Instant::now());
         socket.connection().write_all(&frame(0x8a, b"unasked")).await.unwrap();
         socket.send(&json!({ "type": "heartBeat" })).await;
-        assert!(matches!(socket.frame().await, Some(Message::Text(_))), "no ping");
+        loop {
+            match socket.frame().await {
+                Some(Message::Text(_)) => break,
+                // A machine that stood still for so long was silent.
+                Some(Message::Ping(_)) if before.elapsed() >= Duration::from_secs(2) => {}
+                other => panic!("no ping: {other:?}"),
+            }
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -138,14 +138,19 @@ async fn redirects_are_not_followed() {
 
 #[tokio::test]
 async fn a_receiver_that_hangs_or_is_endless_is_left_in_time_and_little_of_it_kept() {
-    let app = App::builder().webhooks("10ms").spawn().await;
+    let app = App::builder()
+        .webhooks("10ms")
+        .flag("--webhook-timeout", "2")
+        .spawn()
+        .await;
     let hanging = Receiver::start(|_| Reply::Never).await;
-    let start = Instant::now();
     let hung = attempt(&app, &hanging.url).await;
     assert_eq!((&hung["error"], &hung["status"]), (&json!("timeout"), &Value::Null));
     let took = hung["duration_ms"].as_i64().unwrap();
-    assert!((2000..4000).contains(&took), "{took} ms");
-    assert!(start.elapsed() < Duration::from_secs(15), "two attempts of 2 s");
+    // (Much later than that nobody leaves it but a machine that stands still.)
+    assert!((2000..10_000).contains(&took), "{took} ms");
+    // All others have more time than they need.
+    let app = App::builder().webhooks("10ms").spawn().await;
     let huge = Receiver::start(|_| Reply::Answer(200, "", "x".repeat(20_000_000))).await;
     let taken = attempt(&app, &huge.url).await;
     assert_eq!((&taken["status"], &taken["error"]), (&json!(200), &Value::Null));
@@ -178,9 +183,10 @@ async fn a_receiver_that_hangs_or_is_endless_is_left_in_time_and_little_of_it_ke
 #[tokio::test]
 async fn a_port_where_nobody_listens_is_told_apart() {
     let app = App::builder().webhooks("10ms").spawn().await;
-    let receiver = Receiver::start_willing().await;
-    let url = receiver.url.clone();
-    drop(receiver);
+    // Taken, so that nobody else can listen there meanwhile.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/hook", nobody.local_addr().unwrap());
     assert_eq!(attempt(&app, &url).await["error"], "connection_refused");
 }
 

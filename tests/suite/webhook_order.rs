@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::receiver::Received;
 use crate::support::{App, Receiver, Reply, eventually};
@@ -61,13 +61,20 @@ async fn events_of_one_order_arrive_in_order_and_one_at_a_time_whatever_fails_be
 
 #[tokio::test]
 async fn what_waits_behind_a_failing_event_is_not_tried_before_it_and_comes_at_once_after_it() {
-    let app = App::builder().webhooks("1s,1s,1s").spawn().await;
+    let app = App::builder().webhooks("1h").spawn().await;
     let receiver = Receiver::start(|request| Reply::status(if request.number == 0 { 500 } else { 200 })).await;
     let endpoint = app.create_endpoint(&receiver).await;
     let stuck = app.create_order().await;
-    receiver.wait_for(1).await;
+    let is_put_off = |deliveries: &Vec<Value>| deliveries.first().is_some_and(|it| it["attempts"][0].is_object());
+    let first = eventually(async || app.deliveries(&endpoint).await, is_put_off)
+        .await
+        .remove(0);
     app.report(&stuck, "succeeded").await;
     let free = app.create_order().await;
+    receiver.wait_for_order(&free.id).await;
+    // By the plan its next try is in an hour; the one behind it, which waits for no plan, comes long before that.
+    let again = endpoint.path(&format!("/deliveries/{}/resend", first["id"].as_str().unwrap()));
+    assert_eq!(app.post(&again, &json!({})).await.status, 202);
     let requests = receiver.wait_for(4).await;
     let seen: Vec<_> = requests
         .iter()
@@ -75,10 +82,6 @@ async fn what_waits_behind_a_failing_event_is_not_tried_before_it_and_comes_at_o
         .collect();
     let [a, b] = [stuck.id, free.id];
     assert_eq!(seen, [(a.clone(), 1), (b, 1), (a.clone(), 1), (a, 2)]);
-    assert!(
-        requests[3].at - requests[2].at < Duration::from_millis(700),
-        "the next one does not wait for a plan"
-    );
     assert_eq!(app.wait_for_deliveries(&endpoint, 3).await.len(), 3);
 }
 
@@ -106,7 +109,12 @@ async fn when_an_event_is_given_up_the_orders_next_one_is_sent() {
 #[tokio::test]
 async fn endpoints_that_hang_delay_no_other() {
     const ORDERS: usize = 40;
-    let app = App::builder().webhooks("1h").spawn().await;
+    // No attempt at those that hang is over before this test is.
+    let app = App::builder()
+        .webhooks("1h")
+        .flag("--webhook-timeout", "60")
+        .spawn()
+        .await;
     let mut hanging = Vec::new();
     for _ in 0..10 {
         let receiver = Receiver::start(|_| Reply::Never).await;
@@ -137,11 +145,12 @@ async fn endpoints_that_hang_delay_no_other() {
         delays[ORDERS / 2],
         delays[ORDERS - 1]
     );
-    assert!(delays[ORDERS / 2] < Duration::from_millis(500), "{delays:?}");
-    assert!(
-        delays[ORDERS - 1] < Duration::from_millis(1500),
-        "less than one attempt at those that hang: {delays:?}"
+    assert!(delays[ORDERS / 2] < Duration::from_secs(2), "{delays:?}");
+    let failed = app.metric("payquery_webhook_attempts_total", "\"failed\"").await;
+    assert_eq!(
+        failed, 0.0,
+        "nobody waited until one of those that hang was left: {delays:?}"
     );
-    // At those that hang no more than eight at once, and after the first failures two.
-    assert!(hanging.iter().all(|receiver| receiver.most_at_once().1 <= 8));
+    // At those that hang eight at once, and no more.
+    assert!(hanging.iter().all(|receiver| receiver.most_at_once().1 == 8));
 }

@@ -248,10 +248,10 @@ async fn a_delivery_that_waits_for_nobody_is_released() {
     let receiver = Receiver::start(|_| Reply::status(500)).await;
     let endpoint = app.create_endpoint(&receiver).await;
     app.order_at("succeeded").await;
-    receiver.wait_for(1).await;
-    let in_hand = async || app.deliveries(&endpoint).await;
-    eventually(in_hand, |deliveries| {
-        deliveries.iter().any(|it| it["attempts"][0].is_object())
+    // The first is put off, and the second waits behind it.
+    let queued = async || app.deliveries(&endpoint).await;
+    eventually(queued, |deliveries| {
+        deliveries.len() == 2 && deliveries[1]["attempts"][0].is_object()
     })
     .await;
     // As no version of payquery does it.

@@ -227,9 +227,9 @@ async fn a_subscription_to_what_the_secret_does_not_open_is_refused_and_the_sock
 async fn a_socket_that_does_not_authenticate_is_told_nothing_and_closed_within_seconds() {
     let app = App::spawn().await;
     let order = app.create_order().await;
+    let start = std::time::Instant::now();
     let mut silent = app.socket("/v1/ws").await;
     let mut eager = app.socket("/v1/ws").await;
-    let start = std::time::Instant::now();
     eager.send(&subscribe(&order)).await;
     let told = eager.refusal(401, "unauthorized").await;
     assert_eq!(told["order_id"], order.id);
@@ -247,13 +247,13 @@ async fn a_socket_that_does_not_authenticate_is_told_nothing_and_closed_within_s
         (Some(3008), Some(3008))
     );
     let took = start.elapsed().as_secs();
-    assert!((4..15).contains(&took), "{took} s");
+    assert!((5..20).contains(&took), "{took} s");
 }
 
 #[tokio::test]
 async fn past_the_quota_an_opening_is_refused_and_may_be_tried_again_on_the_same_socket() {
     let app = App::builder()
-        .flag("--poll-rate", "1")
+        .flag("--poll-rate", "0.01")
         .flag("--poll-burst", "2")
         .spawn()
         .await;
@@ -266,7 +266,8 @@ async fn past_the_quota_an_opening_is_refused_and_may_be_tried_again_on_the_same
     socket.send(&subscribe(&order)).await;
     let told = socket.refusal(429, "quota_exceeded").await;
     assert_eq!(told["data"]["violated-policies"], json!(["poll"]));
-    assert_eq!(told["retry_after"], 1);
+    let retry_after = told["retry_after"].as_u64().unwrap();
+    assert!((60..=100).contains(&retry_after), "{told}");
     assert_eq!(
         app.ask(&order).send().await.status,
         429,

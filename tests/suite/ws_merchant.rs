@@ -39,8 +39,11 @@ async fn it_is_told_of_every_change_whether_anybody_asked_for_the_order_or_not()
         assert_eq!(told, app.ask(order).send().await.json());
     }
     let expiring = app.create_order_with(json!({ "expires_in": 1 })).await;
-    assert_eq!(socket.document().await["status"], "pending");
-    let told = socket.document().await;
+    let mut told = socket.document().await;
+    // (A feed that comes by only after that second has nothing else to tell.)
+    if told["status"] == "pending" {
+        told = socket.document().await;
+    }
     assert_eq!(
         (told["order_id"].as_str(), &told["reason"]),
         (Some(&*expiring.id), &json!("expired"))

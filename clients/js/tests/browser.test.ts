@@ -37,7 +37,8 @@ test('two tabs on one order do not queue behind each other', async (t) => {
   const reported = Date.now();
   await service.report(order, 'succeeded');
   for (const tab of tabs) await tab.hears('final succeeded');
-  assert.ok(Date.now() - reported < 2_000);
+  // Far from a busy machine's worst moment, and far from the 25 s that whoever is not woken is held.
+  assert.ok(Date.now() - reported < 10_000);
 });
 
 test('a page that comes back from the history asks at once', async (t) => {

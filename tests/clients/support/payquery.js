@@ -6,7 +6,7 @@ export const URL_BASE = process.env.PAYQUERY_URL ?? assert.fail('run this with `
 export const SOCKET_BASE = URL_BASE.replace(/^http/, 'ws');
 const API_KEY = process.env.PAYQUERY_API_KEY;
 /// How long a test waits for something that is to come.
-export const PATIENCE_MS = 30_000;
+export const PATIENCE_MS = 60_000;
 
 /// A merchant's call; what it answers, which must be a success.
 export async function call(method, path, body) {

@@ -15,6 +15,8 @@ pub struct Verdict {
     pub late: Times,
     /// The longest that `late` may be.
     pub bound: Duration,
+    /// For so long the machine itself stood still meanwhile: by so much more it may be late.
+    pub standstill: Duration,
     /// Why it cannot be tried here. Then it counts neither way.
     pub impossible: Option<&'static str>,
 }
@@ -24,6 +26,7 @@ impl Verdict {
         Self {
             done,
             bound,
+            standstill: Duration::ZERO,
             lost: Vec::new(),
             wrong: Vec::new(),
             late: Times::default(),
@@ -46,7 +49,8 @@ impl Verdict {
     }
 
     fn is_good(&self) -> bool {
-        self.lost.is_empty() && self.wrong.is_empty() && self.late.max() <= self.bound && !self.late.0.is_empty()
+        let allowed = self.bound + self.standstill;
+        self.lost.is_empty() && self.wrong.is_empty() && self.late.max() <= allowed && !self.late.0.is_empty()
     }
 
     fn word(&self) -> &'static str {
@@ -63,7 +67,17 @@ impl Verdict {
 
     fn lateness(&self) -> String {
         let (p99, max) = (self.late.percentile(99), self.late.max());
-        format!("{} / {} (≤ {})", in_words(p99), in_words(max), in_words(self.bound))
+        let excuse = if self.standstill.is_zero() {
+            String::new()
+        } else {
+            format!(", and {} for which the machine stood still", in_words(self.standstill))
+        };
+        format!(
+            "{} / {} (≤ {}{excuse})",
+            in_words(p99),
+            in_words(max),
+            in_words(self.bound)
+        )
     }
 }
 

@@ -25,6 +25,7 @@ pub const STATUSES: [&str; 6] = ["pending", "processing", "succeeded", "failed",
 
 /// So close to its deadline it may be closed at any moment.
 const EDGE: Duration = Duration::from_millis(1200);
+pub const MILLISECOND: Duration = Duration::from_millis(1);
 
 impl ModelOrder {
     /// An order whose creation was asked for at `asked_at`.
@@ -44,6 +45,19 @@ impl ModelOrder {
     /// The time is near, or past, at which the service closes it by itself.
     pub fn is_expiring(&self) -> bool {
         !self.is_final() && self.expires_at.is_some_and(|at| Instant::now() + EDGE > at)
+    }
+
+    /// Its time is up, so that the service may have closed it already. (Its deadline is a whole millisecond, which may have begun
+    /// before it was asked for.)
+    pub fn may_be_closed(&self) -> bool {
+        !self.is_final() && self.expires_at.is_some_and(|at| Instant::now() + MILLISECOND >= at)
+    }
+
+    /// As it is when the service has closed it.
+    pub fn closed(&self) -> Self {
+        let mut closed = self.clone();
+        closed.move_to("closed");
+        closed
     }
 
     pub fn expect(&self, report: &str) -> Expected {

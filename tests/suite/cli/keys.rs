@@ -114,7 +114,7 @@ async fn a_revoked_key_is_refused_by_the_running_service_within_seconds_and_the_
     );
     let start = std::time::Instant::now();
     eventually(async || status_with(&app, &revoked).await, |status| *status == 401).await;
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     assert_eq!(status_with(&app, &kept).await, 200);
     let listed = json_lines(&good_key(&app.database, &["list", "--json", "--merchant", "shop"])).remove(0);
     let revoked_at: Vec<_> = listed["data"]

@@ -150,9 +150,12 @@ impl Server {
 }
 
 impl Ports {
-    /// Ports that nobody has. (Another one may take one of them in between; then the start fails, and says so.)
+    /// Ports that nobody has. It is seconds until the server takes them, and when it was killed it takes them again; meanwhile the tests
+    /// beside this one are given ports all the time, but none of these numbers: they are below those that systems give out. (Whoever asks
+    /// for one by its number may take it in between; then the start fails, and says so.)
     fn free() -> Self {
-        let listeners = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let listener = || TcpListener::bind(("127.0.0.1", fastrand::u16(15_000..30_000)));
+        let listeners = [(); 5].map(|()| std::iter::repeat_with(listener).find_map(Result::ok).unwrap());
         let [amqp, amqps, api, distribution, epmd] = listeners.map(|listener| listener.local_addr().unwrap().port());
         Self {
             amqp,

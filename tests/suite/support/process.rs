@@ -146,10 +146,10 @@ impl Stream {
 
     fn wait_for(&self, part: &str) -> String {
         let text = self.kept.text.lock().unwrap();
-        let patience = Duration::from_secs(30);
+        let patience = Duration::from_mins(1);
         let missing = |text: &mut String| !text.contains(part);
         let (text, outcome) = self.kept.grown.wait_timeout_while(text, patience, missing).unwrap();
-        assert!(!outcome.timed_out(), "not within 30 s: {part:?} in:\n{text}");
+        assert!(!outcome.timed_out(), "not within 60 s: {part:?} in:\n{text}");
         text.clone()
     }
 

@@ -82,6 +82,8 @@ impl Reply {
     }
 }
 
+/// How long what is to come is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What a TLS connection begins with.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -211,8 +213,8 @@ impl Receiver {
         let find = || self.received().into_iter().find(|request| request.order() == order);
         let mut counted = self.shared.count.subscribe();
         let wait = counted.wait_for(|_| find().is_some());
-        let waited = tokio::time::timeout(Duration::from_secs(30), wait).await.is_ok();
-        assert!(waited, "nothing of {order} within 30 s");
+        let waited = tokio::time::timeout(PATIENCE, wait).await.is_ok();
+        assert!(waited, "nothing of {order} within a minute");
         find().unwrap()
     }
 
@@ -220,8 +222,8 @@ impl Receiver {
     pub async fn wait_for_connections(&self, count: usize) {
         let mut connections = self.shared.connections.subscribe();
         let wait = connections.wait_for(|now| *now >= count);
-        let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
-        assert!(waited.is_ok(), "not {count} connections within 30 s");
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "not {count} connections within a minute");
     }
 
     /// Everything so far.
@@ -233,9 +235,9 @@ impl Receiver {
     pub async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut counted = self.shared.count.subscribe();
         let wait = counted.wait_for(|now| *now >= count);
-        let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
         let received = self.received();
-        assert!(waited.is_ok(), "not {count} within 30 s: {received:#?}");
+        assert!(waited.is_ok(), "not {count} within a minute: {received:#?}");
         received
     }
 
@@ -266,6 +268,12 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shar
         let (received, reply) = shared.take_in(head, body);
         let order = received.order();
         let reply = shared.settle(reply).await;
+        if matches!(reply, Reply::Never) {
+            // (Until the other side gives up.)
+            let _ = stream.read(&mut [0; 1]).await;
+            shared.leave(&order);
+            return;
+        }
         shared.leave(&order);
         let bytes = match reply {
             Reply::Answer(status, lines, body) => {
@@ -283,12 +291,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shar
                 }
                 return;
             }
-            Reply::Never => {
-                // (Until the other side gives up.)
-                let _ = stream.read(&mut [0; 1]).await;
-                return;
-            }
-            Reply::HangUp | Reply::Late(..) | Reply::Held(_) => return,
+            Reply::HangUp | Reply::Never | Reply::Late(..) | Reply::Held(_) => return,
         };
         if stream.write_all(&bytes).await.is_err() {
             return;

@@ -25,11 +25,12 @@ impl Endpoint {
 }
 
 impl AppBuilder {
-    /// Lets webhooks reach the tests' receivers, and tries so often and no longer.
+    /// Lets webhooks reach the tests' receivers, and tries so often and no longer. An attempt has so much time that none is over
+    /// because the machine stood still; a test in which one is to end by itself names a time of its own.
     pub fn webhooks(self, retry_plan: &str) -> Self {
         self.flag("--webhook-allow", "127.0.0.0/8")
             .flag("--webhook-retry-plan", retry_plan)
-            .flag("--webhook-timeout", "2")
+            .flag("--webhook-timeout", "30")
     }
 }
 

@@ -5,7 +5,8 @@ import { type Scenario, type Stage, TROUBLED_FIRST } from './scenario';
 const MINUTE = 60_000;
 const HALF_HOUR = 30 * MINUTE;
 const HOUR = 2 * HALF_HOUR;
-const STANDS_STILL = { standsStill: true, timing: { backoff: 1_000, backoffMax: 30_000 } };
+/** But for the service's own: what it holds it holds until the scenario has come to its report. */
+const STANDS_STILL = { standsStill: true, timing: { wait: 25, backoff: 1_000, backoffMax: 30_000 } };
 
 /** Waits until the next timer is that far away: the network takes its own time. */
 const nextIn = ({ payer }: Stage, ms: number) =>

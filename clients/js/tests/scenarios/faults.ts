@@ -38,8 +38,8 @@ const rollingRestarts: Scenario[] = TRANSPORTS.map((transport) => ({
   async play(stage) {
     const { payer, proxy, order, replica } = stage;
     await payer.hears('v1 pending');
-    if (transport !== 'polling') await until('a request is held', () => proxy.open().length === 1);
-    const held = proxy.open()[0];
+    const open = () => proxy.open().find(({ kind }) => kind === transport);
+    const held = transport === 'polling' ? open() : await until('a request is held', open);
     proxy.target = replica.port;
     await stage.service.down();
     await until('what was held is over', () => !held || held.over);
@@ -61,7 +61,8 @@ const rateLimits = TRANSPORTS.map(
   (transport): Scenario => ({
     name: `${transport}: who is limited waits and says nothing, and is answered when it is his turn`,
     transport,
-    settings: { PAYQUERY_POLL_RATE: '0.5', PAYQUERY_POLL_BURST: '1' }, // one answer in two seconds
+    // One answer in five seconds: the next is not due yet when the payer's first question has come through.
+    settings: { PAYQUERY_POLL_RATE: '0.2', PAYQUERY_POLL_BURST: '1' },
     hears: WELL,
     before(stage) {
       stage.proxy.treat = (_, index) => (index ? 'pass' : exhaust(stage));

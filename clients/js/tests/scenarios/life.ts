@@ -81,7 +81,7 @@ const STATES: State[] = [
   {
     name: 'after it was given up',
     transport: 'longpoll',
-    options: { giveUpAfter: 300 },
+    options: { giveUpAfter: 1_000 }, // while the second request is held, and not while it is on its way
     reached: told('unknown'),
     ended: true,
   },

@@ -88,7 +88,8 @@ export const transports: readonly Scenario[] = [
       const reported = Date.now();
       await service.report(order, 'succeeded');
       await payer.hears('final succeeded');
-      assert.ok(Date.now() - reported < 2_000);
+      // Far from a busy machine's worst moment, and far from the end of the hold.
+      assert.ok(Date.now() - reported < 10_000);
       assert.equal(proxy.seen.length, 2);
       const held = proxy.seen[1];
       // Phones meddle with 304, so there the version goes into the address.

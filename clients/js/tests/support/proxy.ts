@@ -19,8 +19,6 @@ export type Treatment =
   | 'cut stream'
   /** Hangs up in the middle of the body. */
   | 'truncate'
-  /** Passes nothing on after so many milliseconds, and keeps the connection. */
-  | { muteAfter: number }
   | { delay: number }
   | { answer: number; headers?: Record<string, string>; body?: string }
   /** Answers as if it were the service. */
@@ -151,13 +149,10 @@ export class HostileProxy {
       const pieces: Buffer[] = [];
       const repeat = treatment === 'repeat' && got.headers['content-type']?.includes('event-stream');
       const parts = repeat ? new Repeater(splitEvents) : undefined;
-      const mute =
-        typeof treatment === 'object' && 'muteAfter' in treatment ? Date.now() + treatment.muteAfter : Infinity;
       if (treatment !== 'buffer') answer.writeHead(got.statusCode || 502, got.headers);
       if (treatment === 'buffer body') answer.flushHeaders();
       if (seen) seen.status = got.statusCode || 0;
       got.on('data', (piece: Buffer) => {
-        if (Date.now() > mute) return;
         if (treatment === 'truncate') return void answer.write(piece.subarray(0, 9), () => asked.socket.destroy());
         if (treatment === 'buffer' || treatment === 'buffer body') return void pieces.push(piece);
         if (seen) seen.body += piece;
@@ -208,10 +203,8 @@ export class HostileProxy {
     });
     let opened = false;
     const parts = treatment === 'repeat' ? new Repeater(splitFrames) : undefined;
-    const mute =
-      typeof treatment === 'object' && 'muteAfter' in treatment ? Date.now() + treatment.muteAfter : Infinity;
     onward.on('data', (piece: Buffer) => {
-      if ((String(treatment).startsWith('buffer') && opened) || Date.now() > mute) return;
+      if (String(treatment).startsWith('buffer') && opened) return;
       opened = true;
       seen.body += piece;
       socket.write(parts ? parts.take(piece) : piece);
