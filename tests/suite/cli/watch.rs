@@ -111,13 +111,13 @@ async fn without_credentials_the_error_says_which_flags_there_are() {
     );
 }
 
-/// A port that nobody gets who asks for any free one: it lies below the range that such are taken from. Each is given out
-/// once, and processes that were started one after the other begin some apart.
+/// A port that nobody gets who asks for any free one: it lies below the range that such are taken from, and above those of the
+/// tests' own brokers. Each is given out once, and processes that were started one after the other begin some apart.
 pub(super) fn port_that_stays_free() -> u16 {
     static GIVEN_OUT: Mutex<Option<u16>> = Mutex::new(None);
     let mut given_out = GIVEN_OUT.lock().unwrap();
     let start = given_out.map_or_else(
-        || 20_000 + u16::try_from(std::process::id() * 7 % 10_000).unwrap(),
+        || 30_000 + u16::try_from(std::process::id() * 7 % 1_000).unwrap(),
         |last| last + 1,
     );
     let port = (start..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
