@@ -1,7 +1,7 @@
 //! The one composition root: opens the database, builds the service and the door, runs them, and stops them in order.
 
 mod demo;
-mod file_limit;
+pub mod file_limit;
 mod rabbitmq;
 mod socket;
 mod webhooks;

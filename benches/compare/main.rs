@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::LocalBoxFuture;
+use payquery::startup::file_limit::raise_limit;
 use tokio::signal::unix::{SignalKind, signal};
 
 use lab::{FULL, Lab, QUICK};
@@ -113,14 +114,7 @@ async fn interrupted() {
 }
 
 fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    let _ = setrlimit(Resource::Nofile, raised);
-    if maximum.is_some_and(|files| files < 12_000) {
+    if raise_limit() < 12_000 {
         eprintln!("the limit of open files is too low for ten thousand held requests (ulimit -Hn)");
     }
 }

@@ -39,7 +39,8 @@ impl FileBudget {
     }
 }
 
-fn raise_limit() -> usize {
+/// Raises the soft limit to the hard one; says how many files may be open.
+pub fn raise_limit() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
+use payquery::startup::file_limit::raise_limit;
 use tokio::signal::unix::{SignalKind, signal};
 
 use lab::{OwnPostgres, Pulse, Report, Verdict};
@@ -87,7 +88,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
-    raise_file_limit();
+    // Thousands of clients are all in this process, and shells often allow a thousand files.
+    raise_limit();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let report = runtime.block_on(async {
         tokio::select! {
@@ -109,17 +111,6 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
-}
-
-/// Thousands of clients are all in this process, and shells often allow a thousand files.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let raised = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    let _ = setrlimit(Resource::Nofile, raised);
 }
 
 async fn run_all(wanted: &[String]) -> Report {
